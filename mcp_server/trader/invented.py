@@ -17,12 +17,13 @@ from mcp_server.domain.rules.series import SIGNALS
 from mcp_server.domain.scoring.terms import terms_of
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.timeframes import from_ms, last_closed_open_ms, parse_moment, timeframe_ms, to_ms
-from mcp_server.errors import BadInput
+from mcp_server.errors import BadInput, Misconfigured
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal.ends import enter_all
 from mcp_server.storage.journal.rows import Claimed, Run, ended_run, mirror
 from mcp_server.storage.journal.slot_rows import NewRow, insert_slots
+from mcp_server.storage.settings import is_set
 from mcp_server.storage.strategies.folders import StrategyFolders
 
 if TYPE_CHECKING:
@@ -67,11 +68,16 @@ def invented_home(folder: str | Path, *, until: str | datetime, seed: int = 1) -
 
     Raises:
         BadInput: the folder is not empty, or `until` is no moment.
-        Misconfigured: the folder cannot be written.
+        Misconfigured: the folder cannot be written, or TRADER_DATABASE_URL is set: there is the record of real runs.
     """
     root, until_ms = Path(folder).expanduser().absolute(), to_ms(parse_moment(str(until), name="until") - LATE - TOOK)
     if root.exists() and any(root.iterdir()):
         raise BadInput(f"{str(root)!r} is not empty.", "Name another folder: what is invented stays apart.")
+    if is_set("TRADER_DATABASE_URL", root):
+        raise Misconfigured(
+            "TRADER_DATABASE_URL is set: invented runs would stand among the real ones of that database.",
+            "Unset it in this program; the journal of what is invented is then in the folder.",
+        )
     home, strategy = Home(root), parse_strategy(NAME, _CONFIG, _AGENTS)
     home.prepare()
     StrategyFolders(home, examples_folder()).write(strategy)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcp_server.errors import BadInput
+from mcp_server.errors import BadInput, Misconfigured
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.strategies.folders import StrategyFolders
 from mcp_server.trader import Trader, invented, invented_home
@@ -47,3 +47,11 @@ def test_a_home_of_somebody_is_left_alone(home: Path) -> None:
     with pytest.raises(BadInput, match="not empty"):
         invented_home(home, until=UNTIL)
     assert [file.name for file in home.iterdir()] == ["mine"]
+
+
+def test_nothing_is_invented_where_the_record_of_real_runs_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRADER_DATABASE_URL", "postgresql://u:hunter2@127.0.0.1/journal")
+    with pytest.raises(Misconfigured, match="invented runs would stand among the real ones") as raised:
+        invented_home(tmp_path / "invented", until=UNTIL)
+    assert "Unset it" in raised.value.remedy
+    assert not (tmp_path / "invented").exists()

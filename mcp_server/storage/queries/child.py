@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from threading import Timer, stack_size
@@ -106,8 +107,20 @@ def _copied(
 ) -> "duckdb.DuckDBPyConnection":
     """Copy what a query needs into memory, and return where it is: in `ready`, or in another where the file was held.
 
-    The file is free again then.
+    Where the journal is in Postgres, the home's file is opened for candles alone, and is free again before Postgres is
+    asked.
     """
+    if question.journal_url is None:
+        return _from_file(question, checked, ready)
+    if candles := checked.tables & {"candles"}:
+        ready = _from_file(question, replace(checked, tables=candles), ready)
+    _from_postgres(question, replace(checked, tables=checked.tables - candles), ready)
+    return ready
+
+
+def _from_file(
+    question: Question, checked: CheckedQuery, ready: "duckdb.DuckDBPyConnection"
+) -> "duckdb.DuckDBPyConnection":
     databases: list[duckdb.DuckDBPyConnection] = []
 
     def start() -> "duckdb.DuckDBPyConnection":
@@ -117,25 +130,25 @@ def _copied(
     def copy(connection: "duckdb.DuckDBPyConnection") -> None:
         connection.execute("USE memory")
         with _stopped_after(question.time_limit_s, connection):
-            if question.journal_url is None:
-                fill(connection, checked, question.moment, question.in_a_run)
-                return
-            from pydantic import SecretStr
-
-            from mcp_server.storage.journal_database import journal_database
-
-            url = SecretStr(question.journal_url)
-            journal = journal_database(file, url, patience_s=question.patience_s)
-            work = partial(fill, connection, checked, question.moment, question.in_a_run)
-            try:
-                journal.read(work, in_turn=bool({"news", "news_fetches"} & checked.tables))
-            finally:
-                journal.close()
+            fill(connection, checked, question.moment, question.in_a_run)
 
     home = Home(question.home)
     file = Database(home.database, prepare=home.prepare, patience_s=question.patience_s, start=start)
     file.read(copy)
     return databases[-1]
+
+
+def _from_postgres(question: Question, checked: CheckedQuery, connection: "duckdb.DuckDBPyConnection") -> None:
+    from mcp_server.storage.postgres.address import PostgresAddress
+    from mcp_server.storage.postgres.database import PostgresDatabase
+
+    journal = PostgresDatabase(PostgresAddress.of(question.journal_url or ""), patience_s=question.patience_s)
+    work = partial(fill, connection, checked, question.moment, question.in_a_run)
+    try:
+        with _stopped_after(question.time_limit_s, connection):
+            journal.read(work, in_turn=bool({"news", "news_fetches"} & checked.tables))
+    finally:
+        journal.close()
 
 
 @contextmanager

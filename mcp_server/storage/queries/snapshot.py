@@ -9,6 +9,7 @@ from mcp_server.errors import BadInput
 from mcp_server.storage.journal.by_then import AT_ITS_TIME, KNOWN_AT_THE_END, answered_by, there_by
 from mcp_server.storage.queries.check import CheckedQuery
 from mcp_server.storage.queries.tables import COLUMNS_TABLE, TABLES, explained
+from mcp_server.storage.schema import migrations
 from mcp_server.storage.sql import SqlConnection, unnested
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 MOST_CANDLES = 3_000_000
 """Copying so many takes a third of a second, and 170 MB while the query runs."""
+
+_EMPTY = "as_in_a_file"
 
 _AT_ONCE = 5_000
 """So many rows are put into a copy by one statement."""
@@ -72,7 +75,7 @@ def fill(
     in_a_run: bool = False,
     journal: SqlConnection | None = None,
 ) -> None:
-    """Copy what a query needs into memory; the file is attached as `file`. `in_a_run`: a sub-agent asks.
+    """Copy what a query needs into memory; the file is attached as `file`, if candles or a journal in it are asked for.
 
     Rows keep the order that they have in the file, so nothing that is recorded later changes what `LIMIT` leaves.
 
@@ -87,6 +90,8 @@ def fill(
         BadInput: the store holds more candles than are copied.
     """
     connection.execute(f"SET disabled_optimizers = '{_SWAPS_SIDES}'")
+    if journal is not None:
+        _make_empty(connection)
     for name in checked.tables:
         if name == COLUMNS_TABLE:
             _fill_columns(connection)
@@ -105,12 +110,21 @@ def fill(
     connection.execute("RESET disabled_optimizers")
 
 
+def _make_empty(connection: "duckdb.DuckDBPyConnection") -> None:
+    """Make all tables of a home's file beside the copy, without a row: the copy's columns are like theirs."""
+    connection.execute(f"ATTACH ':memory:' AS {_EMPTY}")
+    connection.execute(f"USE {_EMPTY}")
+    for _, migration in sorted(migrations().items()):
+        connection.execute(migration)
+    connection.execute("USE memory")
+
+
 def _copy(
     connection: "duckdb.DuckDBPyConnection", name: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
 ) -> None:
-    """Make a table like the file's, which is empty where the journal is elsewhere, and put rows into it."""
+    """Make a table like that of a home's file, and put rows into it."""
     shown = ", ".join(f'"{column}"' for column in columns)
-    connection.execute(f"CREATE TABLE {name} AS SELECT {shown} FROM file.main.{name} LIMIT 0")  # noqa: S608 - ours
+    connection.execute(f"CREATE TABLE {name} AS SELECT {shown} FROM {_EMPTY}.main.{name} LIMIT 0")  # noqa: S608 - ours
     described = connection.execute(f"DESCRIBE {name}").fetchall()
     types = {str(row[0]): str(row[1]) for row in described}
     for first in range(0, len(rows), _AT_ONCE):

@@ -12,11 +12,14 @@ from mcp import Client
 
 from mcp_server.app import build_server
 from mcp_server.domain.outcome import Status
+from mcp_server.errors import Retryable
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home
 from mcp_server.storage.journal.rows import RunEnd
 from mcp_server.storage.postgres import liveness
 from mcp_server.storage.postgres.address import PostgresAddress
+from mcp_server.storage.postgres.connection import PostgresConnection
 from mcp_server.storage.postgres.database import PostgresDatabase
 from mcp_server.storage.queries.child import answer
 from mcp_server.storage.queries.question import Question
@@ -29,6 +32,7 @@ from tests.runner.conftest import trader_in
 from tests.scheduler.hand_driven import Engine, make_scheduler
 from tests.scheduler.slot_homes import Machine, at
 from tests.storage.queries.conftest import NOW, START, record
+from tests.storage.test_database import held_by_a_shell
 from tests.storage.test_journal import BOUGHT, claim, end
 
 pytestmark = IN_POSTGRES
@@ -81,6 +85,43 @@ def test_a_question_about_the_journal_is_answered_as_by_a_file(home: Path, tmp_p
                 there = answer(Question(home, *asked, in_a_run=in_a_run, journal_url=url))
                 assert there["rows"] or "news" in sql or "backtests" in sql or moment < NOW or "outcomes" in sql
                 assert _without_times(there) == _without_times(in_file), sql
+
+
+def test_a_question_about_the_journal_leaves_the_homes_file_alone(home: Path, url: str) -> None:
+    record(home, database := PostgresDatabase(PostgresAddress.of(url)))
+    database.close()
+
+    def ask(sql: str) -> list[list[Any]]:
+        rows: list[list[Any]] = answer(Question(home, sql, NOW, 500, 200, 5.0, 0.2, journal_url=url))["rows"]
+        return rows
+
+    both = "SELECT (SELECT count(*) FROM candles), (SELECT count(*) FROM executions)"
+    assert ask(both) == [[240, 30]]
+    with held_by_a_shell(Home(home).database):
+        assert ask("SELECT count(*) FROM executions JOIN strategies s ON s.id = strategy_id") == [[30]]
+        assert ask("SELECT count(*) > 9 FROM journal_columns") == [[True]]
+        with pytest.raises(Retryable, match="process"):
+            ask(both)
+
+
+def test_a_question_reads_no_more_of_postgres_than_it_needs(
+    home: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[str]()
+    record(home, database := PostgresDatabase(PostgresAddress.of(url)))
+    database.close()
+    execute = PostgresConnection.execute
+
+    def noted(self: PostgresConnection, query: str, parameters: Any = None, /) -> Any:
+        asked.append(query)
+        return execute(self, query, parameters)
+
+    monkeypatch.setattr(PostgresConnection, "execute", noted)
+    answer(Question(home, "SELECT status FROM executions WHERE id = 3", NOW, 500, 200, 5.0, journal_url=url))
+    (copied,) = [query for query in asked if "FROM executions" in query]
+    assert '"status"' in copied
+    assert "trace" not in copied
+    assert "reasoning" not in " ".join(asked)
 
 
 def _without_times(reply: dict[str, Any]) -> dict[str, Any]:
@@ -148,6 +189,7 @@ CLAIMS = """
 import sys
 from pathlib import Path
 from tests.scheduler.slot_homes import Machine
+from tests.storage.test_database import held_by_a_shell
 from tests.storage.test_journal import claim
 claim(Machine(Path(sys.argv[1])).journal)
 print("claimed", flush=True)
