@@ -28,6 +28,8 @@ LOOKED_AT = {
     "mcp_server/storage/candles/sheet.py": "quoted names of columns, of which each is read as text, in memory",
     "mcp_server/storage/schema.py": "migrations, which are files of the package",
     "mcp_server/storage/postgres/schema.py": "migrations, which are files of the package",
+    "mcp_server/storage/postgres/database.py": "numbers of ours: SET takes no parameter",
+    "mcp_server/storage/postgres/runners.py": "SQL of ours, from beside it, that tells who is alive",
     "mcp_server/storage/postgres/connection.py": "hands on what it is given",
     "runner/doctor/facts.py": "names of tables that we know",
 }
@@ -41,23 +43,27 @@ class Module:
     def __init__(self, file: Path) -> None:
         tree = ast.parse(file.read_text("utf-8"))
         functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-        self._calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        self._calls = {  # an inner function comes later, and takes its calls from the one that it is in
+            node: scope for scope in [tree, *functions] for node in ast.walk(scope) if isinstance(node, ast.Call)
+        }
+        self._callers: dict[ast.expr | None, ast.AST] = {}
         of_module = self._values(tree, set(functions))
         own = [(function, self._values(function, set())) for function in functions]
         self._scopes: list[tuple[ast.AST, Values]] = [(function, {**of_module, **values}) for function, values in own]
         self._scopes.append((tree, of_module))
-        self._known: Values = {}
-        self._under_way: set[str] = set()
+        self._by_scope = {id(scope): values for scope, values in self._scopes}
+        self._scope: ast.AST = tree
+        self._under_way: set[tuple[int, str]] = set()
 
     def composed(self) -> list[str]:
         """Return what is executed and may have a value in it."""
-        executed: dict[ast.expr, Values] = {}
-        for scope, values in self._scopes:
+        executed: dict[ast.expr, ast.AST] = {}
+        for scope, _ in self._scopes:
             for node in ast.walk(scope):
                 if isinstance(node, ast.Call) and _called(node) in ("execute", "executemany") and node.args:
-                    executed.setdefault(node.args[0], values)  # an outer function comes first, and knows all names
+                    executed.setdefault(node.args[0], scope)  # an outer function comes first, and knows all names
         found = []
-        for statement, self._known in executed.items():
+        for statement, self._scope in executed.items():
             if not self.is_ours(statement):
                 found.append(ast.unparse(statement))
         return found
@@ -89,13 +95,15 @@ class Module:
         if isinstance(argument.annotation, ast.Name) and argument.annotation.id == "int":
             return [ast.Constant(0)]
         given: list[ast.expr | None] = []
-        for call in self._calls:
+        for call, caller in self._calls.items():
             of_partial = _called(call) == "partial" and _name(call.args[0]) == function
             if function.startswith("_") and (_called(call) == function or of_partial):
                 arguments = call.args[1:] if of_partial else call.args
                 place = at - isinstance(call.func, ast.Attribute)  # `self` is not among them
                 by_name = [keyword.value for keyword in call.keywords if keyword.arg == argument.arg]
-                given += by_name or [arguments[place] if 0 <= place < len(arguments) else None]
+                values = by_name or arguments[place : place + 1] if place >= 0 else []
+                self._callers |= dict.fromkeys(values, caller)
+                given += values or [None]
         return given or [None]
 
     def is_ours(self, node: ast.AST | None) -> bool:  # noqa: C901, PLR0911, PLR0912 - a case for each kind of node
@@ -136,13 +144,24 @@ class Module:
                 return False
 
     def _name_is_ours(self, name: str) -> bool:
-        if CONSTANT.fullmatch(name) or name in self._under_way:
+        scope, key = self._scope, (id(self._scope), name)
+        if CONSTANT.fullmatch(name) or key in self._under_way:
             return True
-        self._under_way.add(name)
+        self._under_way.add(key)
         try:
-            return all(map(self.is_ours, self._known.get(name, [None])))
+            return all(map(self._is_ours_where_it_stands, self._by_scope[id(scope)].get(name, [None])))
         finally:
-            self._under_way.discard(name)
+            self._under_way.discard(key)
+            self._scope = scope
+
+    def _is_ours_where_it_stands(self, node: ast.expr | None) -> bool:
+        """Return whether a value is ours: what a caller gives has the names of the caller."""
+        scope = self._scope
+        self._scope = self._callers.get(node, scope)
+        try:
+            return self.is_ours(node)
+        finally:
+            self._scope = scope
 
 
 def _within(scope: ast.AST, but: Collection[ast.AST]) -> Iterator[ast.AST]:
@@ -179,6 +198,7 @@ def test_no_statement_is_composed_of_values() -> None:
 
 
 COMPOSED = [
+    '_g(c, name)\ndef _g(c, name):\n    c.execute(f"SELECT {name}")',
     'c.execute(f"SELECT 1 WHERE name = {name}")',
     'c.execute("SELECT 1 WHERE name = \'" + name + "\'")',
     'c.execute("SELECT 1 WHERE name = %s" % name)',
