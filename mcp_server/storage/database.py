@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from mcp_server.errors import Retryable
 from mcp_server.storage.database_file import PATIENCE_S, DatabaseFile, Start
+from mcp_server.storage.journal.place import where_it_is
 from mcp_server.storage.rewritten import Columns, rewrite_file
 from mcp_server.storage.schema import OldSchema, copy_file, migrate
 from mcp_server.storage.transactions import Job, T, WaitingWrites, Work, run_batch, transaction, translated
@@ -76,13 +77,14 @@ class Database:
         """Wait no longer than `SHORT_PATIENCE_S` from now on, also where a wait has begun: this program is ending."""
         self._file.hurry()
 
-    def write(self, work: Work[T]) -> T:
+    def write(self, work: Work[T], *, anyway: bool = False) -> T:
         """Run `work` in a transaction and return what it returns.
 
         Writes that wait together share one transaction; if one of them fails, each is run again by itself. So `work`
-        touches nothing but the connection that it is given.
+        touches nothing but the connection that it is given. A journal that was moved away raises `Moved`; what is not
+        the journal's, candles say, is done `anyway`.
         """
-        return self._writes.write(work)
+        return self._writes.write(work if anyway else where_it_is(work))
 
     def close(self) -> None:
         """Do nothing: the file is open only for as long as a transaction takes."""
@@ -97,20 +99,22 @@ class Database:
     def now_within(self, _: object) -> None:
         """Return None: the file has no clock but the machine's."""
 
-    def read(self, work: Work[T], *, patience_s: float | None = None, in_turn: bool = False) -> T:
+    def read(self, work: Work[T], *, patience_s: float | None = None, in_turn: bool = False, anyway: bool = False) -> T:
         """Run `work` on a connection that cannot write, beside other readers, and return what it returns.
 
         Args:
             work: what to do.
             patience_s: how long it waits for another process, where that is less than usual.
             in_turn: keep others from writing meanwhile, which a file always does.
+            anyway: as in `write`.
         """
+        work = work if anyway else where_it_is(work)
         if not self.exists():
-            self.write(_nothing)
+            self.write(_nothing, anyway=True)
         try:
             return self._look(work, patience_s)
         except OldSchema:
-            self.write(_nothing)
+            self.write(_nothing, anyway=True)
             return self._look(work, patience_s)
 
     def copy(self, target: Path) -> None:

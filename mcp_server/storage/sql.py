@@ -45,18 +45,26 @@ class JournalDatabase(Protocol):
     def exists(self) -> bool:
         """Return whether it was ever written."""
 
-    def write(self, work: Callable[[SqlConnection], T], /) -> T:
+    def write(self, work: Callable[[SqlConnection], T], /, *, anyway: bool = False) -> T:
         """Run `work` in a transaction, one after the other with all other writes, and return what it returns.
 
-        It may be run twice, and touches nothing but the connection that it is given.
+        It may be run twice, and touches nothing but the connection that it is given. Where the journal was moved away,
+        or is being moved, `Moved` is raised, unless it is to be done `anyway`.
         """
 
     def read(
-        self, work: Callable[[SqlConnection], T], /, *, patience_s: float | None = None, in_turn: bool = False
+        self,
+        work: Callable[[SqlConnection], T],
+        /,
+        *,
+        patience_s: float | None = None,
+        in_turn: bool = False,
+        anyway: bool = False,
     ) -> T:
         """Run `work` on what is committed, and return what it returns; wait at most `patience_s` where that is less.
 
-        With `in_turn`, nobody writes meanwhile: what is entered later has a later `now_within`.
+        With `in_turn`, nobody writes meanwhile: what is entered later has a later `now_within`. `anyway` is as in
+        `write`.
         """
 
     def close(self) -> None:

@@ -45,7 +45,7 @@ COMMANDS = {
     "strategies": (
         BEGIN, "List your strategies and the examples; add, check, pause, resume, remove or restore one.",
     ),
-    "journal": (CARE, "Care for the journal: make its file smaller."),
+    "journal": (CARE, "Care for the journal: make it smaller, or move it into Postgres and back."),
 }  # fmt: skip
 """Each command: its panel of the help, and its line there, which is the first paragraph of its own help."""
 

@@ -1,4 +1,4 @@
-"""`claude-trader journal`: care for the journal's file."""
+"""`claude-trader journal`: care for the journal."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,20 +11,24 @@ from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput
 from runner.cli.context import Context, Json, Yes, confirm, print_json
 from runner.cli.help import Helpful
+from runner.cli.journal_move import EPILOG, move
 
 if TYPE_CHECKING:
     from mcp_server.storage.journal.prune import Prunable
 
 app = Helpful(
-    help="Care for the journal: make its file smaller.",
-    epilog="Example: `claude-trader journal prune --before 2026-01-01`",
+    help="Care for the journal: make it smaller, or move it into Postgres and back.",
+    epilog="Example: `claude-trader journal prune --before 2026-01-01` · `claude-trader journal move --to postgres`",
     no_args_is_help=True,
 )
 
 
 @app.callback()
 def journal() -> None:
-    """Care for the journal: make its file smaller."""
+    """Care for the journal: make it smaller, or move it into Postgres and back."""
+
+
+app.command(epilog=EPILOG)(move)
 
 
 @app.command(

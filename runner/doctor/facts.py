@@ -19,6 +19,7 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.heartbeat import Heartbeat
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.liveness import is_alive
+from mcp_server.storage.journal.place import refuse_if_moved
 from mcp_server.storage.journal_database import journal_database
 from mcp_server.storage.news.standing import news_standing
 from mcp_server.storage.strategies.folders import ListedStrategy
@@ -100,7 +101,7 @@ def database(home: Home) -> list[Diagnosis]:
     import duckdb
 
     try:
-        counts = Database(home.database).read(_read_everything, patience_s=PATIENCE_S)
+        counts = Database(home.database).read(_read_everything, patience_s=PATIENCE_S, anyway=True)
     except duckdb.Error as error:
         problem = f"It opens, but not all of it can be read: {cleaned(str(error), 200)}"
         remedy = "Restore a backup. Or move the file aside: you lose what was recorded, and keep your strategies."
@@ -123,8 +124,10 @@ def _read_everything(connection: object) -> dict[str, int]:
 
 
 def journal(home: Home, settings: RunnerSettings) -> list[Diagnosis]:
-    """Ask the Postgres that has the journal, and compare its clock with this machine's."""
+    """Ask the Postgres that has the journal, and compare its clock with this machine's; or whether the file has it."""
     if settings.database_url is None:
+        if home.database.exists():
+            refuse_if_moved(Database(home.database), PATIENCE_S)
         return []
     kept = journal_database(Database(home.database), settings.database_url, patience_s=PATIENCE_S)
     query = "SELECT count(*) FROM executions"

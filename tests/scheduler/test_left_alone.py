@@ -215,8 +215,8 @@ class FailingAfterwards(Database):
 
     failures = 0
 
-    def write(self, work: Work[T]) -> T:
-        done = super().write(work)
+    def write(self, work: Work[T], *, anyway: bool = False) -> T:
+        done = super().write(work, anyway=anyway)
         if self.failures and isinstance(done, Claims):
             self.failures -= 1
             raise Retryable("The database could not be used.")

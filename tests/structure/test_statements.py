@@ -23,6 +23,7 @@ LOOKED_AT = {
     "mcp_server/domain/rules/engine.py": "rules are built anew from a checked tree, in a database in memory",
     "mcp_server/storage/queries/answer.py": "questions are built anew from a checked tree, in a database in memory",
     "mcp_server/storage/queries/snapshot.py": "names of tables and columns that a checked tree has, which we know",
+    "mcp_server/storage/journal/copying.py": "names of tables and columns that the schema has",
     "mcp_server/storage/rewritten.py": "quoted names of tables that the file has, and the quoted path of ours",
     "mcp_server/storage/database_file.py": "the quoted path of the file; DuckDB has no parameter for it",
     "mcp_server/storage/candles/sheet.py": "quoted names of columns, of which each is read as text, in memory",

@@ -55,7 +55,7 @@ class FundingStore:
                     row = [*swap, naive(from_ms(start)), naive(from_ms(end))]
                     connection.execute("INSERT INTO funding_coverage VALUES (?, ?, ?, ?)", row)
 
-        self._database.write(work)
+        self._database.write(work, anyway=True)
 
     def load(self, exchange: str, symbol: str, wanted: Range, *, patience_s: float | None = None) -> StoredFundings:
         """Return what is kept of a range; wait at most `patience_s` seconds for the file, where that is given."""
@@ -69,7 +69,7 @@ class FundingStore:
             ).fetchall()
             return StoredFundings(tuple(Funding(*row) for row in rows), holes(wanted, _known(connection, swap)))
 
-        return self._database.read(work, patience_s=patience_s)
+        return self._database.read(work, patience_s=patience_s, anyway=True)
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, swap: Sequence[str], fundings: Sequence[Funding]) -> None:

@@ -101,7 +101,7 @@ class CandleStore:
             row = connection.execute("SELECT count(*) FROM candles WHERE series_id = ?", [series_id]).fetchone()
             return Saved(int(row[0]) if row else 0, others)
 
-        return self._database.write(work)
+        return self._database.write(work, anyway=True)
 
     def add(self, parts: Sequence[tuple[Series, Candles, Range]]) -> Added:
         """Keep closed candles where the store did not know them yet; what it knows stays as it is.
@@ -124,7 +124,7 @@ class CandleStore:
                 _cover(connection, series_id, known)
             return Added(stamp, frozenset(known_before))
 
-        return self._database.write(work)
+        return self._database.write(work, anyway=True)
 
     def index(self, patience_s: float) -> Index:
         """Return what the store knows, of every series; wait at most `patience_s` seconds for the file."""
@@ -141,7 +141,7 @@ class CandleStore:
                 for *names, revision, starts, ends in rows
             }
 
-        return self._database.read(work, patience_s=patience_s)
+        return self._database.read(work, patience_s=patience_s, anyway=True)
 
     def stamp(self) -> tuple[int, int] | None:
         """Return a mark that changes when anybody writes to the database; None where there is no database yet."""
@@ -176,7 +176,7 @@ class CandleStore:
             candles = Candles(times[possible], *(column[possible] for column in values))
             return Stored(candles, holes(wanted, known))
 
-        return self._database.read(work)
+        return self._database.read(work, anyway=True)
 
 
 def _find_series(connection: duckdb.DuckDBPyConnection, series: Series) -> int | None:

@@ -20,12 +20,16 @@ from mcp_server.errors import Retryable
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal import slot_rows
 from mcp_server.storage.journal.liveness import SignOfLife
+from mcp_server.storage.journal.place import refuse_if_moved
 from mcp_server.storage.journal.rows import Claimed, Run, mirror
 from mcp_server.storage.journal.runner_note import RunnerNote
 from mcp_server.storage.journal.slot_rows import NewRow, StoredSchedule, TakenSlots
 from mcp_server.storage.sql import JournalDatabase, SqlConnection
 
 OVERLAP = "The run of an earlier slot of this strategy was still going on."
+OPENING_S = 1.0
+"""How long a runner that starts waits to learn that the journal is elsewhere; it is told again at each claim."""
+
 ASTRAY = timedelta(days=1)
 """If slots are accounted for further ahead than this, the clock was wrong."""
 
@@ -101,8 +105,10 @@ class SlotStore:
 
         Raises:
             Misconfigured: the home cannot be written.
+            Moved: the journal is elsewhere.
         """
         self.home.prepare()
+        refuse_if_moved(self.database, OPENING_S)
         self._opened = True
         with suppress(Retryable):
             self._show()

@@ -6,7 +6,7 @@ transaction has looked up stays true until its end: a slot is free, a budget has
 
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import psycopg
 
 from mcp_server.errors import Misconfigured, Retryable
+from mcp_server.storage.journal.place import where_it_is
 from mcp_server.storage.postgres.address import PostgresAddress
 from mcp_server.storage.postgres.clock import SKEW, DatabaseClock, clock_of
 from mcp_server.storage.postgres.connection import (
@@ -26,7 +27,7 @@ from mcp_server.storage.postgres.connection import (
     could_not_be_used,
 )
 from mcp_server.storage.postgres.liveness import HeldLocks
-from mcp_server.storage.postgres.schema import SCHEMA, migrate, refuse_newer
+from mcp_server.storage.postgres.schema import SCHEMA, migrate, present_version, refuse_newer
 from mcp_server.storage.transactions import Job, WaitingWrites, run_batch
 
 if TYPE_CHECKING:
@@ -119,6 +120,18 @@ class PostgresDatabase:
         """Return True: that it was never written shows only when it is read."""
         return True
 
+    def untouched(self) -> bool:
+        """Return whether no journal was ever here; to look makes no table."""
+        try:
+            with closing(connect(self.address, self._connect_s)) as connection:
+                return present_version(connection, str(self.address)) == 0
+        except psycopg.Error as error:
+            raise could_not_be_used(self.address, error, connected=False) from None
+
+    def alive(self) -> int:
+        """Return how many other programs run strategies here."""
+        return self.read(lambda connection: HeldLocks.others(connection, WRITES), anyway=True)
+
     def hurry(self) -> None:
         """Wait no longer than `SHORT_PATIENCE_S` from now on: this program is ending."""
         self._patience_s = SHORT_PATIENCE_S
@@ -133,19 +146,24 @@ class PostgresDatabase:
         """Return what shows which processes are alive."""
         return self._signs
 
-    def write(self, work: Callable[[PostgresConnection], T]) -> T:
+    def write(self, work: Callable[[PostgresConnection], T], *, anyway: bool = False) -> T:
         """Run `work` in a transaction, one after the other with the writes of all programs; return what it returns.
 
-        Writes that wait together share one transaction, as in `Database.write`.
+        Writes that wait together share one transaction, as in `Database.write`; so is `anyway`.
         """
-        return self._writes.write(work)
+        return self._writes.write(work if anyway else where_it_is(work))
 
     def read(
-        self, work: Callable[[PostgresConnection], T], *, patience_s: float | None = None, in_turn: bool = False
+        self,
+        work: Callable[[PostgresConnection], T],
+        *,
+        patience_s: float | None = None,
+        in_turn: bool = False,
+        anyway: bool = False,
     ) -> T:
         """Run `work` on what is committed now, in a transaction that cannot write, and return what it returns.
 
-        With `in_turn`, nobody writes meanwhile: what is entered later is stamped later.
+        With `in_turn`, nobody writes meanwhile: what is entered later is stamped later. `anyway` is as in `write`.
         """
         begin = f"READ ONLY; {self._waiting()}; {_turn('_shared')}" if in_turn else f"{_ONE_MOMENT}; {self._waiting()}"
         if not self._turn.acquire(timeout=-1 if patience_s is None else patience_s):
@@ -153,7 +171,7 @@ class PostgresDatabase:
                 raise could_not_be_used(self.address, _no_answer(), connected=False)
             raise Retryable(f"The database {self.address} is busy with this program's own work.", "Try again.")
         try:
-            return self._transact(begin, work)
+            return self._transact(begin, work if anyway else where_it_is(work))
         finally:
             self._turn.release()
 
@@ -203,11 +221,15 @@ class PostgresDatabase:
         self._drop()
         return self._begun(begin)
 
+    @property
+    def _connect_s(self) -> int:
+        return max(LEAST_CONNECT_S, round(self._patience_s))
+
     def _connected(self) -> PostgresConnection:
         if monotonic() < self._silent_until_s:
             raise _no_answer()
         try:
-            connection = connect(self.address, max(LEAST_CONNECT_S, round(self._patience_s)))
+            connection = connect(self.address, self._connect_s)
         except psycopg.errors.ConnectionTimeout:
             self._silent_until_s = monotonic() + SILENT_S
             raise

@@ -37,11 +37,11 @@ def migrate(connection: PostgresConnection, where: str, lock: int) -> None:
         Misconfigured: a newer program has written it.
     """
     wanted = postgres_migrations()
-    if _present(connection, where) == max(wanted):
+    if present_version(connection, where) == max(wanted):
         return
     connection.execute(f"BEGIN; SELECT pg_advisory_xact_lock({lock})")
     try:
-        for number in range(max(_present(connection, where), FIRST - 1) + 1, max(wanted) + 1):
+        for number in range(max(present_version(connection, where), FIRST - 1) + 1, max(wanted) + 1):
             connection.execute(re.sub(r"--[^\n]*", "", wanted[number]))  # a comment may have a question mark
             connection.execute("INSERT INTO schema_migrations (version) VALUES (?)", [number])
         connection.execute("COMMIT")
@@ -61,7 +61,12 @@ def refuse_newer(present: int, where: str) -> None:
         )
 
 
-def _present(connection: PostgresConnection, where: str) -> int:
+def present_version(connection: PostgresConnection, where: str) -> int:
+    """Return the number of the last migration that the database has seen; 0: it has no table of ours.
+
+    Raises:
+        Misconfigured: a newer program has written it.
+    """
     # Asked by name alone (`to_regclass`), a session goes on to believe what it knew before it waited for the lock.
     tables = connection.execute("SELECT 1 FROM pg_class WHERE relname = ? AND pg_table_is_visible(oid)", [_TABLE])
     if tables.fetchone() is None:

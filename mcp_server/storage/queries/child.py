@@ -134,7 +134,7 @@ def _from_file(
 
     home = Home(question.home)
     file = Database(home.database, prepare=home.prepare, patience_s=question.patience_s, start=start)
-    file.read(copy)
+    file.read(copy, anyway=question.journal_url is not None)
     return databases[-1]
 
 

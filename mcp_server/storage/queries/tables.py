@@ -200,6 +200,7 @@ HIDDEN: Mapping[str, str] = {
     "strategies.accounted_until": "it is the scheduler's own bookkeeping",
     "news.hash": "it only finds repetitions",
     "news.address": "it only finds repetitions",
+    "journal_place": "it is about where the journal is, not about trading",
     "schema_migrations": "it is about the file, not about trading",
     "coverage": "it is the candle store's own bookkeeping",
     "series": "candles have its columns",
