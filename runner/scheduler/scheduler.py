@@ -7,7 +7,6 @@ others' claims. Whatever fails, the slots are accounted for: by this process, or
 import logging
 import os
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -122,6 +121,7 @@ class Scheduler:
 
     async def _claim_for_ever(self, runs: TaskGroup) -> None:
         await self.ready()
+        await self._learn_time()
         missed_because = MissedBecause(self.clock.now())
         next_look = self.clock.now()
         while True:
@@ -147,6 +147,16 @@ class Scheduler:
                 await self.clock.sleep(10 * RETRY_S)
             else:
                 await self._until_next(next_look)
+
+    async def _learn_time(self) -> None:
+        """Wait, where machines share the journal, until its clock is known: this machine's may be wrong."""
+        while self.slot_store.database.path is None:
+            try:
+                await anyio.to_thread.run_sync(self.slot_store.database.read, lambda _: None)
+                return
+            except TraderError as error:
+                self._blocked(str(error), self.clock.now())
+                await self.clock.sleep(RETRY_S)
 
     async def _look(self, now: datetime) -> None:
         """Do what is due every few seconds. A part that fails unexpectedly holds up neither the others nor any slot.
@@ -215,8 +225,13 @@ class Scheduler:
     async def _watch_others(self) -> None:
         """Look, where machines share the journal, whether one of their programs was killed: soon after it was."""
         while (every_s := self.recorder.journal.look_every_s) is not None:
-            with suppress(TraderError):  # who claims tells of it
+            try:
                 await anyio.to_thread.run_sync(self.recorder.journal.end_dead)
+            except TraderError as error:
+                logger.debug("%s", error)  # who claims tells of it
+            except Exception:  # that nobody looks must not end it
+                logger.exception("looking for killed programs")
+                await anyio.sleep(10 * RETRY_S)
             await anyio.sleep(every_s)
 
     async def _beat_for_ever(self) -> None:

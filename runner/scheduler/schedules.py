@@ -5,6 +5,7 @@ Threads look at the folders and write the database; only the scheduler's task ch
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
@@ -138,18 +139,20 @@ class Schedules:
         news = {
             change.name: change for change in changes if change.schedule != stored.get(change.name) or change.passed
         }
-        failed = dict[str, Exception]()
+        done, failed = list[Mapping[str, StoredSchedule]](), dict[str, Exception]()
         if news:
-            _, failed = await one_by_one(news, partial(self._slot_store.change, now=now))
+            done, failed = await one_by_one(news, partial(self._slot_store.change, now=now))
+        noted = {name: schedule for part in done for name, schedule in part.items()}
         for change in changes:
             if (error := failed.get(change.name)) is not None:
                 self._fail(change.name, error)
                 continue
-            if change.schedule is None:
+            schedule = noted.get(change.name, change.schedule)
+            if schedule is None:
                 stored.pop(change.name, None)
             else:
-                stored[change.name] = change.schedule
-            self._place(change.name, change)
+                stored[change.name] = schedule
+            self._place(change.name, replace(change, schedule=schedule))
 
     async def _read_stored(self) -> dict[str, StoredSchedule]:
         if self._stored is None:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -43,6 +44,7 @@ QUICK = {
     "log_min_messages": "log",
     "log_checkpoints": "off",
     "listen_addresses": "",
+    "port": "5432",
 }
 
 
@@ -113,6 +115,16 @@ class Postgres:
         """End it at once, as far as it runs."""
         self._end(signal.SIGQUIT)
 
+    def crash(self) -> None:
+        """Let one of its processes be killed: it throws out whoever is connected, and recovers by itself."""
+        import psycopg
+
+        known = len(self.log)
+        connection = psycopg.connect(self.url("postgres"))
+        os.kill(connection.info.backend_pid, signal.SIGKILL)
+        connection.close()
+        self._until_ready(known)
+
     def new_database(self, *, like: str = "template1") -> str:
         """Make a database, empty or with all that the one of a name has, and return its URL."""
         name = f"test_{next(self._numbers)}"
@@ -121,7 +133,7 @@ class Postgres:
 
     def url(self, database: str, **parameters: str) -> str:
         """Return the URL of a database."""
-        asked = {"host": str(self.folder), "port": self._settings.get("port", "5432"), **parameters}
+        asked = {"host": str(self.folder), "port": self._settings["port"], **parameters}
         return f"postgresql://{OWNER}@/{database}?" + "&".join(f"{name}={quote(of)}" for name, of in asked.items())
 
     def run(self, sql: str) -> None:
@@ -130,6 +142,12 @@ class Postgres:
 
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(sql.encode())
+
+    def _until_ready(self, known: int) -> None:
+        deadline = time.monotonic() + 30
+        while not any("ready to accept connections" in line for line in self.log[known:]):
+            assert time.monotonic() < deadline, f"Postgres did not recover: {''.join(self.log[-10:])}"
+            time.sleep(0.01)
 
     def _end(self, by: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from mcp_server.domain.strategy.strategy import Strategy
+from runner.scheduler.schedules import Schedules
+from runner.scheduler.strategy_watch import StrategyWatch
 from tests.rigs.journal_databases import away
 from tests.scheduler.hand_driven import driven
 from tests.scheduler.slot_homes import Machine, at, hourly, strategy, write
@@ -286,3 +288,15 @@ async def test_an_edit_of_the_time_zone_alone_is_an_edit_of_the_schedule(home: P
     assert await up_until(machine, at("14:00:01"), 6) == [at("14:00")]
     assert machine.slots() == [("missed", "08:00", "08:00", 1), ("abstained", "14:00", "14:00", 1)]
     assert machine.reasons()[0] == EDITED
+
+
+async def test_a_strategy_that_two_runners_see_one_after_the_other_is_due_from_the_first_on(home: Path) -> None:
+    early, late = Machine(home), Machine(home)
+    schedules = [Schedules(m.slot_store, m.folders, StrategyWatch(m.home, m.folders)) for m in (early, late)]
+    for machine in (early, late):
+        machine.slot_store.open()
+    await schedules[1].refresh(at("11:00"))
+    write(home, hourly(offset_s=120), at("11:30"))
+    for runner, moment in zip(schedules, (at("11:30"), at("12:01")), strict=True):
+        await runner.refresh(moment)
+    assert [runner.by_name["s"].due for runner in schedules] == [at("12:02"), at("12:02")]

@@ -1,6 +1,7 @@
 """Claims: whoever asks, whatever the clock says and whenever a runner dies, each slot has one row and runs once."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +14,8 @@ from mcp_server.errors import Retryable
 from mcp_server.storage.database import Database
 from mcp_server.storage.journal.budget import Spent
 from mcp_server.storage.journal.slot_history import LastSlot, failures, last_runs
-from mcp_server.storage.journal.slots import OVERLAP
+from mcp_server.storage.journal.slot_rows import StoredSchedule
+from mcp_server.storage.journal.slots import OVERLAP, Change
 from mcp_server.storage.schema import migrations
 from tests.rigs.forked_script import ForkedScript
 from tests.rigs.journal_databases import BOTH, ON_A_FILE, away, until_missed
@@ -265,6 +267,8 @@ def test_failures_in_a_row_count_from_when_a_strategy_was_made_active_and_only_i
     one.slot_store.claim([claim(WHAT, "12:00", None, missed("13:00"))], at("13:30"))
     run_slot(one, "14:00", "13:00", Outcome(Status.TIMEOUT, error="too slow"))
     assert (failures(one.database, "s", 5), failures(one.database, "s", 1), failures(one.database, "t", 5)) == (2, 1, 0)
+    paused = StoredSchedule(None, at("08:00"), at("14:00"), WHAT.version)
+    one.slot_store.change([Change("s", WHAT, paused, ())], at("14:10"))
     one.adopt(WHAT, at("14:30"))
     assert failures(one.database, "s", 5) == 0, "resumed: it begins anew"
     run_slot(one, "15:00", "14:30", FAILED)
@@ -325,3 +329,17 @@ def test_a_home_of_the_release_before_slots_goes_on(home: Path) -> None:
     run_slot(machine, "12:00", "11:00")
     assert machine.slots() == [("success", "12:00", "12:00", 1)]
     assert machine.ask("SELECT count(*) FROM executions") == [(5,)]
+
+
+@BOTH
+def test_what_another_runner_has_scheduled_stays_due_from_when_it_did(one: Machine, other: Machine) -> None:
+    """Else a slot between both moments, which comes due after the second, would have no row."""
+    first = StoredSchedule(WHAT.config_json(), at("11:30"), at("11:30"), WHAT.version)
+    later = replace(first, since=at("12:01"), accounted_until=at("12:01"))
+    assert one.slot_store.change([Change("s", WHAT, first, ())], at("11:30")) == {"s": first}
+    assert other.slot_store.change([Change("s", WHAT, later, ())], at("12:01")) == {"s": first}
+    assert other.slot_store.stored_schedules() == {"s": first}
+    (claimed,) = one.slot_store.claim([claim(WHAT, "11:30", "12:00")], at("12:02")).started
+    one.journal.finish(claimed, HELD, at("12:02"))
+    edited = StoredSchedule(WHAT.config_json() | {"interval": "1d"}, at("11:30"), at("13:00"), "v2")
+    assert other.slot_store.change([Change("s", WHAT, edited, ())], at("13:00")) == {"s": edited}

@@ -7,6 +7,7 @@ from typing import Literal
 
 from mcp_server.domain.outcome import BudgetReached
 from mcp_server.domain.timeframes import naive
+from mcp_server.errors import Retryable
 from mcp_server.storage.sql import JournalDatabase, SqlConnection
 
 ONE_DAY = timedelta(days=1)
@@ -56,7 +57,7 @@ def admit(database: JournalDatabase, execution_id: int, name: str, limits: Spend
     run that is under way beside this one counts twice: it may cost its limit, and a last turn of up to as much.
 
     Raises:
-        Retryable, Misconfigured: as `Database.write`; nothing was reserved.
+        Retryable, Misconfigured: as `Database.write`; nothing was reserved. So too where the run has ended already.
     """
     day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     scopes: list[tuple[Scope, Decimal | None]] = [("strategy", limits.strategy), ("everyone", limits.everyone)]
@@ -101,9 +102,12 @@ def spent(connection: SqlConnection, since: datetime, until: datetime, name: str
 
 def _reserve(connection: SqlConnection, execution_id: int, usd: Decimal, now: datetime) -> None:
     """Note the most that a run may cost; from now on it counts as spent, on the day of this moment."""
-    connection.execute(
-        "UPDATE executions SET reserved_usd = ?, reserved_at = ? WHERE id = ?", [usd, naive(now), execution_id]
+    reserved = connection.execute(
+        "UPDATE executions SET reserved_usd = ?, reserved_at = ? WHERE id = ? AND status = 'running' RETURNING id",
+        [usd, naive(now), execution_id],
     )
+    if reserved.fetchone() is None:
+        raise Retryable("This run was ended by another program, as interrupted.", "Look at the next one.")
 
 
 def _over(spent: Spent, run: Decimal, most: Decimal, scope: Scope) -> str:

@@ -28,6 +28,13 @@ class SignOfLife(Protocol):
     def key(self) -> str:
         """What it is shown under: the key of a run, or of a runner."""
 
+    def confirm(self, connection: SqlConnection) -> None:
+        """Look whether others see it, in the transaction that relies on it.
+
+        Raises:
+            Retryable: they do not; then no run may begin.
+        """
+
     def close(self, *, forget: bool = True) -> None:
         """Take it back; without `forget`, runs under it that have no end yet are ended by others as interrupted."""
 
@@ -157,6 +164,9 @@ class Liveness:
     def key(self) -> str:
         """Its file's name."""
         return self.path.name
+
+    def confirm(self, connection: SqlConnection) -> None:
+        """Do nothing: whoever holds a lock of a file is seen."""
 
     def close(self, *, forget: bool = True) -> None:
         """Release the lock and remove the file; without `forget` it stays, as the sign of a run that has no end yet."""

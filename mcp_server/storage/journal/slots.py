@@ -7,7 +7,7 @@ days ahead called a slot missed that is still to come.
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import count
 from uuid import uuid4
@@ -136,11 +136,15 @@ class SlotStore:
         """Return what the scheduler knows of each strategy, by name."""
         return self.database.read(slot_rows.stored_schedules)
 
-    def change(self, changes: Sequence[Change], now: datetime) -> None:
-        """Note anew what the scheduler knows of strategies, and account for slots of the schedules that they had."""
+    def change(self, changes: Sequence[Change], now: datetime) -> Mapping[str, StoredSchedule]:
+        """Note anew what the scheduler knows of strategies, and account for slots of the schedules that they had.
+
+        Return what is noted now. Where another runner has noted the same schedule, it stays accounted for as it is.
+        """
         self._show()
 
-        def work(connection: SqlConnection) -> None:
+        def work(connection: SqlConnection) -> Mapping[str, StoredSchedule]:
+            before, after = slot_rows.stored_schedules(connection), dict[str, StoredSchedule]()
             for change in changes:
                 if change.strategy is None or change.schedule is None:
                     slot_rows.forget_schedule(connection, change.name)
@@ -151,9 +155,11 @@ class SlotStore:
                     known = slot_rows.taken(connection, passed[0].first, passed[-1].last).get(strategy_id, [])
                     free = [row for row in passed if not _taken(row, known)]
                     slot_rows.insert_slots(connection, self._new(strategy_id, strategy, free), now)
-                slot_rows.store_schedule(connection, strategy_id, change.schedule)
+                after[change.name] = _accounted(change.schedule, before.get(change.name), now)
+                slot_rows.store_schedule(connection, strategy_id, after[change.name])
+            return after
 
-        self.database.write(work)
+        return self.database.write(work)
 
     def take_back(self, now: datetime) -> Mapping[str, datetime]:
         """Remove the rows by which a clock that was far ahead called slots missed that are still to come.
@@ -170,6 +176,8 @@ class SlotStore:
         self._show()
 
         def work(connection: SqlConnection) -> Claims:
+            assert self._liveness is not None  # noqa: S101 (it is shown)
+            self._liveness.confirm(connection)
             if self._doubtful:
                 slot_rows.end_unclaimed(connection, self._doubtful, now)
             return self._claim(connection, claims, now)
@@ -230,6 +238,13 @@ def _rows(claim: Claim, *, overlaps: bool) -> list[SlotRow]:
         return [*claim.passed]
     status, why = (Status.SKIPPED_OVERLAP, OVERLAP) if overlaps else (Status.RUNNING, None)
     return [*claim.passed, SlotRow(status, claim.run, claim.run, 1, why)]
+
+
+def _accounted(schedule: StoredSchedule, before: StoredSchedule | None, now: datetime) -> StoredSchedule:
+    """Return what is to be noted: what is due since `before` was noted with the same schedule stays due."""
+    if before is None or before.config != schedule.config or before.accounted_until > now + ASTRAY:
+        return schedule
+    return replace(schedule, since=before.since, accounted_until=before.accounted_until)
 
 
 def _taken(row: SlotRow, known: Sequence[TakenSlots]) -> bool:

@@ -19,13 +19,17 @@ from mcp_server.storage.postgres.encryption import why_unsafe
 
 SESSION = (
     "SET TimeZone = 'UTC'; SET plan_cache_mode = force_custom_plan; SET idle_in_transaction_session_timeout = '60s'; "
-    "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
+    "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; "
+    "SET tcp_user_timeout = '40s'"
 )
 """A machine that is lost is noticed by the server within 40 s, and a program that hangs in a transaction within 60:
 then its locks are free."""
 
-KEEPALIVES = {"keepalives": "1", "keepalives_idle": "10", "keepalives_interval": "10", "keepalives_count": "3"}
-"""A server that is lost is noticed within 40 s."""
+KEEPALIVES = {
+    "keepalives": "1", "keepalives_idle": "10", "keepalives_interval": "10", "keepalives_count": "3",
+    "tcp_user_timeout": "40000",
+}  # fmt: skip
+"""A server that is lost is noticed within 40 s, also by whoever has just sent something: keepalives rest then."""
 
 OLDEST = 12
 """The first Postgres that has all that is asked of it: `plan_cache_mode` is the newest part."""

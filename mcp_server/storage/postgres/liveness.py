@@ -1,16 +1,17 @@
 """Liveness in Postgres: an advisory lock of a session shows that a process is alive. It ends with the session.
 
 The session is a process' own, for nothing else, and a thread watches it: where it is lost while the process lives, the
-thread makes it anew and takes its locks again, long before anybody counts the process as gone.
+thread makes it anew and takes its locks again, long before anybody counts the process as gone. Where the server misses
+it first, as after a cable was pulled, the process claims nothing until it has its locks again.
 """
 
-import select
+import selectors
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 
@@ -35,12 +36,19 @@ LOOKS_S = 5.0
 """Looks that are further apart say nothing of the time between."""
 
 RESTARTED_S = 60
-"""After a start of Postgres nobody is counted as gone for so long: it has dropped the locks of all."""
+"""After a start of Postgres nobody is counted as gone for so long: it has dropped the locks of all. Nor is anybody by a
+process whose own session was lost: those of the others may have been, too, as after a crash or a failover."""
 
 AGAIN_S = 0.1
 """How often a session that was lost is tried anew."""
 
+LOOK_AT_SESSION_S = 5.0
+"""How often the session is looked at, whatever comes from it."""
+
 CONNECT_S = 2
+
+_LOOK, _END = b"?", b""
+"""What the thread is told: to look at the session, or to end."""
 
 WATCHER = "signs of life"
 """The name of the thread."""
@@ -84,6 +92,8 @@ class HeldLocks:
         self._wake: socket.socket | None = None
         self._missing: dict[str, float] = {}
         self._looked_at = -LOOKS_S
+        self._lost_at: float | None = None
+        """When the session was made anew."""
 
     def show(self, key: str) -> "HeldLock":
         """Show that this process is alive, under a key.
@@ -113,9 +123,14 @@ class HeldLocks:
             self.give_back(name)
 
     def dead(self, connection: "SqlConnection | None" = None) -> Iterator[str]:
-        """Yield the keys of processes that were gone at each look for `GONE_AFTER_S`, and have runs under way."""
+        """Yield the keys of processes that were gone at each look for `GONE_AFTER_S`, and have runs under way.
+
+        None, where this one has lost its session lately.
+        """
         missing = self.look(connection) if connection is not None else self._database.read(self.look)
         now = monotonic()
+        if self._lost or (self._lost_at is not None and now - self._lost_at < RESTARTED_S):
+            missing = []
         if now - self._looked_at > LOOKS_S:
             self._missing = {}
         self._looked_at = now
@@ -139,6 +154,22 @@ class HeldLocks:
             if number is not None and self._session is not None:
                 with suppress(psycopg.Error):  # it is lost with its locks
                     self._session.execute("SELECT pg_advisory_unlock(?)", [number])
+
+    def confirm(self, key: str, connection: "SqlConnection") -> None:
+        """Look whether others see this process alive, in the transaction that relies on it.
+
+        Raises:
+            Retryable: they do not; the session is made anew as soon as it can be.
+        """
+        held = connection.execute(f"SELECT 1 WHERE CAST(? AS BIGINT) IN {_HELD}", [lock_of(key)])
+        if held.fetchone() is not None:
+            return
+        if self._wake is not None:
+            self._wake.send(_LOOK)
+        raise Retryable(
+            f"The database {self._address} has lost the session by which others see that this program is alive.",
+            "It is made anew by itself.",
+        )
 
     def close(self) -> None:
         """End the session, and so all signs of life."""
@@ -177,6 +208,7 @@ class HeldLocks:
             raise
         if self._session is not None:
             self._session.close()
+            self._lost_at = monotonic()
         self._session = session
         return session
 
@@ -193,8 +225,7 @@ class HeldLocks:
     def _usable(self) -> PostgresConnection:
         """Return the session, or begin one."""
         try:
-            session = self._session
-            return self._connect() if session is None or session.broken else session
+            return self._connect() if self._session is None or self._lost else self._session
         except Taken:
             raise Retryable(
                 f"The database {self._address} has not missed an earlier session yet.", "Try again."
@@ -217,32 +248,25 @@ class HeldLocks:
             self._watcher = threading.Thread(target=self._keep, args=[woken], name=WATCHER, daemon=True)
             self._watcher.start()
 
+    @property
+    def _lost(self) -> bool:
+        return self._session is not None and self._session.broken
+
     def _keep(self, woken: socket.socket) -> None:
         """Wait until the session is lost, and begin another; end when `woken` does."""
-        try:
-            while True:
-                session = self._session
-                lost = session is None or session.broken
-                files: list[Any] = [woken] if session is None or lost else [woken, session.opened.fileno()]
-                ready, _, _ = select.select(files, [], [], AGAIN_S if lost else None)
-                if woken in ready:
-                    return
-                self._renew()
-        finally:
-            woken.close()
+        with woken:
+            while (heard := _heard(woken, None if self._lost else self._session)) != _END:
+                if heard is not None or self._lost:
+                    self._renew()
 
     def _renew(self) -> None:
         with self._changing:
-            try:
+            with suppress(psycopg.Error):
                 if self._session is not None and not self._session.broken:
                     self._session.execute("SELECT 1")
                     return
-            except psycopg.Error:
-                pass
-            try:
+            with suppress(psycopg.Error, Taken, Misconfigured):  # `Taken`: the earlier one is not missed yet
                 self._connect()
-            except (psycopg.Error, Taken, Misconfigured):  # `Taken`: it has not noticed that the earlier one is lost
-                return
 
 
 class HeldLock:
@@ -252,9 +276,26 @@ class HeldLock:
         self.key = key
         self._locks = locks
 
+    def confirm(self, connection: "SqlConnection") -> None:
+        """Raise `Retryable` where others do not see it."""
+        self._locks.confirm(self.key, connection)
+
     def close(self, *, forget: bool = True) -> None:
         """Take it back. Whether its runs have all ended is in the journal: there is nothing to `forget`."""
         self._locks.give_back(self.key)
+
+
+def _heard(woken: socket.socket, session: PostgresConnection | None) -> bytes | None:
+    """Wait for a word on `woken`, or until something comes from the session; return it, or None: nothing came."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(woken, selectors.EVENT_READ)
+        if session is not None:
+            with suppress(psycopg.Error, ValueError, OSError):  # it was lost at this moment
+                selector.register(session.opened.fileno(), selectors.EVENT_READ)
+        ready = selector.select(AGAIN_S if session is None else LOOK_AT_SESSION_S)
+        if any(key.fileobj is woken for key, _ in ready):
+            return woken.recv(len(_LOOK))
+        return _LOOK if ready else None
 
 
 def _lock(session: PostgresConnection, number: int) -> None:
