@@ -4,10 +4,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help chromium demo test long durations lint workflows types check benchmark guard figures parity crash load soak intervals mutants hosts memory image steps live surface answers schemas pictures docs notebook ipynb dist bundle sizes clean
+.PHONY: help chromium demo test long durations lint workflows types check benchmark guard figures parity crash crash-shared load soak intervals mutants hosts memory image steps live surface answers schemas pictures docs notebook ipynb dist bundle sizes clean
 
 help:  ## list these targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(VENV)/base.stamp: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -125,6 +125,9 @@ parity: $(VENV)/parity.stamp  ## run vectorbt, backtesting.py and the statistics
 
 crash: $(VENV)/dev.stamp  ## kill `claude-trader up` 200 times at random moments, and account for every slot
 	$(BIN)/python -m tests.scheduler.crash_harness --cycles 200 --seed 1
+
+crash-shared: $(VENV)/dev.stamp  ## kill the runners of three machines with one journal in Postgres 200 times, let all else fail, and account for it; takes 15 minutes
+	$(BIN)/python -W ignore::RuntimeWarning -m tests.scheduler.crash_shared --kills 200 --seed 1
 
 load: $(VENV)/dev.stamp  ## measure how late runs begin with 100 and 2,000 strategies every minute; takes 12 minutes
 	$(BIN)/python -m tests.benchmarks.scheduler_load 100 3

@@ -19,7 +19,7 @@ from mcp_server.storage.strategies.folders import StrategyFolders
 from tests.rigs.receiver import receiver
 from tests.rigs.running_up import RunningUp
 from tests.runner.conftest import Command, trader_in
-from tests.scheduler.accounts import account
+from tests.scheduler.accounts import account, of_file
 
 ARCHIVE = Path(__file__).with_name("older_home") / "home.tar.gz"
 LEFT_AT = datetime(2026, 4, 1, 0, 21, tzinfo=UTC)
@@ -149,7 +149,7 @@ def test_up_goes_on_accounts_for_what_was_missed_once_and_tells_nothing_twice(ho
             up.until(lambda: not [file for file in waiting if file.exists()])
             assert up.stop() == 0, up.log
             rows = after(up.rows("sleeps"), LEFT_AT)
-    accounts = account(Home(home).database, "sleeps", strategy.config, resumed_at)
+    accounts = account(of_file(Home(home).database), "sleeps", strategy.config, resumed_at)
     assert (accounts.wrong, accounts.due > 50) == ([], True)
     assert sum(row["slots"] for row in rows if row["status"] == "missed") >= 28
     assert service.titles.count(WAITING) == 1

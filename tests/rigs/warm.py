@@ -164,15 +164,16 @@ def run(
     return code, texts[0], texts[1]
 
 
-def forked_by(pid: int) -> list[psutil.Process]:
-    """Return the forked programs that a process has started, and that still run."""
-    return [each for each in psutil.process_iter() if _is_forked_by(pid, each)]
+def forked_by(*pids: int) -> list[psutil.Process]:
+    """Return the forked programs that processes have started, and that still run."""
+    names = {_name(pid) for pid in pids}
+    return [each for each in psutil.process_iter() if _is_named(names, each)]
 
 
-def _is_forked_by(pid: int, process: psutil.Process) -> bool:
+def _is_named(names: set[str], process: psutil.Process) -> bool:
     try:
         name = Path(f"/proc/{process.pid}/comm").read_text().strip()
-        return name == _name(pid) and process.status() != psutil.STATUS_ZOMBIE
+        return name in names and process.status() != psutil.STATUS_ZOMBIE
     except (OSError, psutil.Error):
         return False
 

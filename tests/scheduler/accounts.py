@@ -1,7 +1,7 @@
 """The accounts of a home: every slot that was due against the rows of its journal, by the enumeration alone."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,30 +59,43 @@ class Accounts:
         ]
 
 
-def rows(file: Path) -> list[Row]:
-    """Read every row of slots; the file must be nobody else's at the time."""
-    with duckdb.connect(file, read_only=True) as connection:
-        rows = connection.execute(ROWS).fetchall()
-    return [Row(*map(_aware, row)) for row in rows]
+Ask = Callable[[str], list[tuple[Any, ...]]]
+"""Asks a journal, and returns the rows of the answer."""
+
+
+def of_file(file: Path) -> Ask:
+    """Return what asks the database of a home; the file must be nobody else's at the time."""
+
+    def ask(sql: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(file, read_only=True) as connection:
+            return connection.execute(sql).fetchall()
+
+    return ask
+
+
+def rows(ask: Ask) -> list[Row]:
+    """Read every row of slots."""
+    return [Row(*map(_aware, row)) for row in ask(ROWS)]
 
 
 def _aware(value: Any) -> Any:
     return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
 
 
-def account(file: Path, name: str, config: Config, until: datetime) -> Accounts:
+def account(ask: Ask, name: str, config: Config, until: datetime, since: datetime | None = None) -> Accounts:
     """Compare the rows of a strategy with its slots from when it was first scheduled.
 
     Args:
-        file: the database of a home that nothing runs on.
+        ask: asks the journal of a home that nothing runs on.
         name: the strategy's.
         config: its config, which was the same from the beginning.
         until: each slot up to then must have its row, and so must those of later ones that have been claimed.
+        since: from when its slots count; None: as the journal says.
     """
-    mine = [row for row in rows(file) if row.strategy == name]
-    since, accounted_until = _standing(file, name)
+    mine = [row for row in rows(ask) if row.strategy == name]
+    stored_since, accounted_until = _standing(ask, name)
     end = max(until, accounted_until)
-    due = list(_until(slots(config, since), end))
+    due = list(_until(slots(config, since or stored_since), end))
     covered = Counter(slot for row in mine for slot in due if row.first <= slot <= row.last)
     accounts = Accounts(due=len(due))
     for row in mine:
@@ -107,13 +120,9 @@ def torn(row: Row) -> Iterator[str]:
         yield f"{row.status} without a reason"
 
 
-def _standing(file: Path, name: str) -> tuple[datetime, datetime]:
-    with duckdb.connect(file, read_only=True) as connection:
-        stored = connection.execute(
-            "SELECT scheduled_since, accounted_until FROM strategies WHERE name = ?", [name]
-        ).fetchone()
-    assert stored is not None, f"{name} was never scheduled"
-    since, until = (moment.replace(tzinfo=UTC) for moment in stored)
+def _standing(ask: Ask, name: str) -> tuple[datetime, datetime]:
+    stored = {row[0]: row[1:] for row in ask("SELECT name, scheduled_since, accounted_until FROM strategies")}
+    since, until = (moment.replace(tzinfo=UTC) for moment in stored[name])
     return since, until
 
 
@@ -132,7 +141,7 @@ def midway(file: Path, alive: frozenset[str]) -> Iterator[str]:
         alive: the runners whose end nobody has noticed yet; only they may have rows that run.
     """
     last: dict[str, Row] = {}
-    for row in rows(file):
+    for row in rows(of_file(file)):
         before = last.get(row.strategy)
         if before is not None and row.first <= before.last:
             yield f"doubled: {row.strategy} row {row.id} begins at {row.first}, row {before.id} ends at {before.last}"

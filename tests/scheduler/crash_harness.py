@@ -32,7 +32,7 @@ from tests.rigs.fast_clock import FastClock
 from tests.rigs.running_up import RunningUp, write_strategy
 from tests.rigs.scripted_messages_api import ScriptedMessagesApi
 from tests.runner.claude_runs import KEY, script, strategy
-from tests.scheduler.accounts import Accounts, account, midway
+from tests.scheduler.accounts import Accounts, account, midway, of_file
 
 SPEED = 60.0
 LEFT_S = 2.0
@@ -147,7 +147,7 @@ class Lives:
                 self.table.wrong.append(f"torn: an orderly stop ended with {code}")
         file = Home(self.home).database
         for name, config in configs.items():
-            found = account(file, name, config, until)
+            found = account(of_file(file), name, config, until)
             self.table.accounts.append(found)
             self.table.wrong += found.wrong
 

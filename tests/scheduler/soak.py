@@ -35,7 +35,7 @@ from tests.rigs.scripted_messages_api import (
     use,
 )
 from tests.rigs.stand_in_exchange import Faults, StandInExchange
-from tests.scheduler.accounts import Accounts, account
+from tests.scheduler.accounts import Accounts, account, of_file
 
 SPEED = 6
 RULES, AGENTS = 45, 5
@@ -185,7 +185,7 @@ def accounts(home: Home, configs: dict[str, Config]) -> Accounts:
     """Look whether every slot of every strategy has its row."""
     whole = Accounts()
     for name, config in configs.items():
-        found = account(home.database, name, config, datetime(2000, 1, 1, tzinfo=UTC))
+        found = account(of_file(home.database), name, config, datetime(2000, 1, 1, tzinfo=UTC))
         whole.due += found.due
         whole.outcomes += found.outcomes
         whole.lost += found.lost
