@@ -1,4 +1,4 @@
-"""The backup of a home while everything runs: one archive with a consistent copy of the journal."""
+"""The backup of a home while everything runs: one archive with a consistent copy of the journal, wherever that is."""
 
 import os
 import tarfile
@@ -26,7 +26,7 @@ def back_up(context: Context, target: Path) -> int:
 
     Raises:
         BadInput: there is a file of that name, or no folder for it.
-        Retryable: another program holds the journal, or the disk is full.
+        Retryable: another program holds the journal, its database is away, or the disk is full.
     """
     if target.exists():
         raise BadInput(f"{str(target)!r} exists already.", "Give another name.")
@@ -37,9 +37,8 @@ def back_up(context: Context, target: Path) -> int:
         with tempfile.TemporaryDirectory(prefix=".backup-", dir=root) as folder:
             fresh = Path(folder) / "archive"
             with tarfile.open(fresh, "w:gz", compresslevel=5) as archive:
-                if context.database.path.exists():
-                    copy = Path(folder) / context.database.path.name
-                    context.database.copy(copy)
+                copy = Path(folder) / context.database.path.name
+                if _copied(context, copy):
                     archive.add(copy, copy.name)
                 for name in sorted(entry.name for entry in root.iterdir()):
                     aside = name.startswith((".", BEFORE, context.database.path.name)) or name.endswith(".tar.gz")
@@ -53,6 +52,22 @@ def back_up(context: Context, target: Path) -> int:
             raise NoSpace(error.filename or target) from None
         problem = f"The backup could not be written: {error.strerror or error}."
         raise Retryable(problem, "Name a folder that this user can write.") from None
+
+
+def _copied(context: Context, copy: Path) -> bool:
+    """Copy the home's file, with the journal in it that may be elsewhere; return whether there is anything."""
+    there = context.database.path.exists()
+    if there:
+        context.database.copy(copy)
+    if (elsewhere := context.journal_database) is context.database:
+        return there
+    from mcp_server.storage.database import Database
+    from mcp_server.storage.journal.copying import save_journal
+
+    file = Database(copy)
+    save_journal(elsewhere, file)
+    file.rewrite({})
+    return True
 
 
 def _pack(archive: tarfile.TarFile, path: Path, name: str) -> None:

@@ -19,16 +19,18 @@ def backup(
 ) -> None:
     """Save journal, strategies and reports in one archive. Nothing has to be stopped; secrets (.env) are left out.
 
-    To restore: `tar xzf FILE -C HOME`, where HOME is an empty folder.
+    A journal in Postgres is in the archive as a file, too. To restore: `tar xzf FILE -C HOME`, where HOME is an empty
+    folder; then, where TRADER_DATABASE_URL names an empty database, `claude-trader journal move --to postgres`.
     """
     from runner.backup import back_up, default_name
 
     target, context = file or Path(default_name(datetime.now(UTC))), Context()
-    elsewhere = context.settings.database_url is not None
     size = back_up(context, target)
-    if elsewhere:
-        typer.echo("The journal is in Postgres, and not in this archive: save it by pg_dump.", err=True)
     if as_json:
-        print_json({"file": str(target), "bytes": size, "journal": not elsewhere})
-    else:
-        typer.echo(f"{target}: {size / 1e6:.1f} MB. To restore: tar xzf {target} -C HOME, into an empty home.")
+        print_json({"file": str(target), "bytes": size})
+        return
+    typer.echo(f"{target}: {size / 1e6:.1f} MB. To restore: tar xzf {target} -C HOME, into an empty home.")
+    if context.settings.database_url is not None:
+        typer.echo(
+            "The journal is in it as a file: `claude-trader journal move --to postgres` takes it to an empty database."
+        )

@@ -47,6 +47,7 @@ ENDS = {
         ("import-candles", "prices.csv", "--exchange", "kraken", "--symbol", "BTC/USD", "--timeframe", "1h"), 0,
     ),
     "journal prune": (("journal", "prune", "--before", "2020-01-01", "--yes"), 0),
+    "journal move": (("journal", "move", "--to", "postgres", "--yes"), 2),
 }  # fmt: skip
 """Command → how it is typed here, and its exit code. Beside them there are those that run until they are stopped."""
 

@@ -226,6 +226,23 @@ def copy_journal(
     return sums
 
 
+def save_journal(source: JournalDatabase, file: JournalDatabase) -> None:
+    """Put the journal, as it is at one moment, in the place of the one in a file, which can be used at once.
+
+    Raises:
+        Retryable, Misconfigured: as `copy_journal`.
+    """
+
+    def work(connection: SqlConnection) -> None:
+        def read(asked: Callable[[SqlConnection], T]) -> T:
+            return asked(connection)
+
+        copy_journal(tables_of(connection), read, file)
+
+    file.write(lambda connection: connection.execute("DELETE FROM journal_place"), anyway=True)
+    source.read(work)
+
+
 def _last_id(connection: SqlConnection, sequence: str) -> int:
     """Return the last id that was given; 0: none was."""
     highest = _number(connection, f"SELECT coalesce(max(id), 0) FROM {SEQUENCES[sequence]}")  # noqa: S608 - ours
