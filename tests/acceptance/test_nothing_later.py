@@ -32,7 +32,6 @@ IDEAS, WRITTEN = (
 TABLES = ("executions", "strategies", "outcomes")
 SQL = [*(f"SELECT * FROM {name}" for name in TABLES), "SELECT now(), current_date, current_timestamp, today()"]
 OWN: dict[str, list[dict[str, Any]]] = {
-    "backtest_strategy": [{"strategy_name": strategies.TREND, "start": "2026-04-10"}],
     "calculate_indicators": [{"symbol": "BTC/USDT", "indicators": ["rsi(14)", "sma(20)"]}],
     "draw_chart": [{"symbol": "BTC/USDT", "strategy_name": strategies.TREND, "limit": 60}],
     "find_markets": [{"query": "BTC"}],
@@ -90,9 +89,10 @@ def server(home: Path) -> Iterator[Serving]:
         yield server
 
 
-def _questions(name: str, properties: dict[str, Any]) -> list[dict[str, Any]]:
+def _questions(name: str, properties: dict[str, Any], moment: datetime) -> list[dict[str, Any]]:
     """Return what to ask a tool, also as of the present and of a moment that is later than the run's."""
-    usual = {"symbol": "BTC/USDT", "strategy_name": strategies.TREND}
+    start = f"{moment - timedelta(days=5):%Y-%m-%d}"
+    usual = {"symbol": "BTC/USDT", "strategy_name": strategies.TREND, "start": start}
     asked = OWN.get(name, [{key: value for key, value in usual.items() if key in properties}])
     later = [{"as_of": "now"}, {"as_of": NOW.isoformat()}] if "as_of" in properties else []
     return [*asked, *({**asked[0], **moment} for moment in later)]
@@ -121,7 +121,7 @@ async def test_no_time_in_any_answer_is_later_than_the_moment(server: Serving, b
             assert tool.annotations is not None
             if tool.name in OF_CHAINS or not tool.annotations.read_only_hint:
                 continue
-            for arguments in _questions(tool.name, tool.input_schema["properties"]):
+            for arguments in _questions(tool.name, tool.input_schema["properties"], moment):
                 result = await client.call_tool(tool.name, arguments)
                 text = json.dumps([[part.model_dump() for part in result.content], result.structured_content])
                 assert "required" not in text, (tool.name, arguments)

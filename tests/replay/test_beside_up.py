@@ -8,7 +8,7 @@ from runner.tool_server.server import Address
 from tests.replay.test_stopped import HoldingApi
 from tests.rigs.replay_command import LIMIT_S, errors_of, output_of, replaying, write
 from tests.rigs.replays import AGENT, SCRIPT, watching
-from tests.rigs.running_up import RunningUp, write_strategy
+from tests.rigs.running_up import RunningUp, edit, write_strategy
 from tests.rigs.scripted_messages_api import ScriptedMessagesApi
 from tests.runner.claude_runs import KEY
 
@@ -27,6 +27,7 @@ def test_slots_run_while_every_agent_of_a_replay_is_busy(home: Path, address: Ad
             assert holding.two.wait(LIMIT_S), errors_of(home)
             for name in ("minute", "asks"):
                 up.until(partial(_succeeded, up, name))
+                edit(home, name, status="stopped")
             assert program.poll() is None
             holding.go.set()
             assert program.wait(LIMIT_S) == 0, errors_of(home)

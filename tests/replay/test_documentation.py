@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -19,6 +19,7 @@ from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.strategies.folders import StrategyFolders
+from runner.replay import moments
 from tests.rigs.loopback import served
 from tests.rigs.replays import MODEL, Prices
 from tests.rigs.scripted_messages_api import Reply, Request, ScriptedMessagesApi, answer, start
@@ -27,8 +28,36 @@ from tests.runner.conftest import Done, trader_in
 
 PAGE = (Path(__file__).parents[2] / "docs" / "guides" / "replay.md").read_text()
 NAME = "btc-two-analysts"
-LONG, SEVEN, TWO = "2026-08-21", "2026-08-02T00:00Z", "2026-08-01T04:00Z"
-"""The end of the range on the page, and those that are tried in its place: with seven moments and two, not 121."""
+LONG = "2026-08-21"
+"""The end of the range on the page, which has 121 moments."""
+
+
+class Size(NamedTuple):
+    """How many moments are tried in the place of those of the page, and how many of them are pilots.
+
+    Attributes:
+        all_end: the end of the range of all moments, and `few_end` of those that are run again.
+        cap_usd: more than the pilots cost, and less than all.
+        beforehand: what is said of all moments.
+    """
+
+    pilots: int
+    moments: int
+    all_end: str
+    few: int
+    few_end: str
+    cap_usd: str
+    beforehand: str
+
+
+THREE = Size(
+    *(2, 3, "2026-08-01T08:00Z", 1, "2026-08-01T03:00Z", "0.065"),
+    "3 moments from 2026-08-01 00:00 to 2026-08-01 08:00 UTC. 1 signal whose horizons do not overlap",
+)
+SEVEN = Size(
+    *(5, 7, "2026-08-02T00:00Z", 2, "2026-08-01T04:00Z", "0.15"),
+    "7 moments from 2026-08-01 00:00 to 2026-08-02 00:00 UTC. 2 signals whose horizons do not overlap",
+)
 
 
 def commands() -> list[tuple[str, ...]]:
@@ -55,7 +84,8 @@ def usage(moment: datetime, request: Request) -> Mapping[str, int]:
 class Reader:
     """Types commands in a home of their own, where the example asks a scripted model about the invented market."""
 
-    def __init__(self, home: Path, prices: Prices, api_url: str, server_url: str) -> None:
+    def __init__(self, size: Size, home: Path, prices: Prices, api_url: str, server_url: str) -> None:
+        self.size = size
         self.home = home
         self.prices = prices
         self.database = Database(Home(home).database)
@@ -66,8 +96,8 @@ class Reader:
         return self._run(*arguments, **{**self._urls, "ANTHROPIC_API_KEY": KEY, **environment})
 
 
-@pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+@pytest.fixture(scope="module", params=[THREE, pytest.param(SEVEN, marks=pytest.mark.long)], ids=["three", "seven"])
+def reader(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     home, prices = tmp_path_factory.mktemp("reader"), Prices(usage)
     agents = {
         "price-analyst": {"description": "Watches it.", "prompt": f"You watch. {PRICE}", "tools": ["get_price"]},
@@ -79,11 +109,11 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     steps = script([Reply(calls=[start(name, "BTC/USDT") for name in agents]), answer(GOOD_ANSWER)])
     server = build_server(ServerSettings(home=home, exchange="simulated"))
     with ScriptedMessagesApi(steps, prices) as api, served(mcp_app(server)) as server_url:
-        yield Reader(home, prices, api.url, server_url)
+        yield Reader(request.param, home, prices, api.url, server_url)
 
 
 @pytest.fixture(scope="module")
-def told(reader: Reader) -> dict[str, Done]:
+def told(reader: Reader) -> Iterator[dict[str, Done]]:
     """What each command of the page says, and what the first says before and after it with other options."""
     record, rerun, without = commands()
     assert [shlex.join(arguments).partition(" --every 4h ")[2] for arguments in (record, rerun, without)] == [
@@ -91,56 +121,63 @@ def told(reader: Reader) -> dict[str, Done]:
         "--rerun",
         "--without momentum-analyst --max-usd 3",
     ]
-    low = ["0.15" if argument == "5" else argument for argument in record]
-    asked = reader.prices.costs
-    done = {"refused": reader.types(*until(SEVEN, low, "--json"))}
-    assert len(asked) == 5 * REQUESTS
-    done["record"] = reader.types(*until(SEVEN, record))
-    done["again"] = reader.types(*until(SEVEN, record, "--json"))
-    assert len(asked) == 7 * REQUESTS, "nothing is asked twice"
-    nowhere = {"ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "ANTHROPIC_API_KEY": ""}
-    done["rerun"] = reader.types(*until(TWO, rerun, "--json"), **nowhere)
-    done["without"] = reader.types(*until(TWO, without))
-    assert len(asked) == 7 * REQUESTS + 2, "only the turn that weighs the reports is asked anew"
-    done["score"] = reader.types(*shlex.split(done["record"].out.rpartition("claude-trader ")[2]))
-    return done
+    size, asked = reader.size, reader.prices.costs
+    low = [size.cap_usd if argument == "5" else argument for argument in record]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(moments, "PILOTS", size.pilots)
+        done = {"refused": reader.types(*until(size.all_end, low, "--json"))}
+        assert len(asked) == size.pilots * REQUESTS
+        done["record"] = reader.types(*until(size.all_end, record))
+        done["again"] = reader.types(*until(size.all_end, record, "--json"))
+        assert len(asked) == size.moments * REQUESTS, "nothing is asked twice"
+        nowhere = {"ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "ANTHROPIC_API_KEY": ""}
+        done["rerun"] = reader.types(*until(size.few_end, rerun, "--json"), **nowhere)
+        done["without"] = reader.types(*until(size.few_end, without))
+        assert len(asked) == size.moments * REQUESTS + size.few, "only the turn that weighs the reports is asked anew"
+        done["score"] = reader.types(*shlex.split(done["record"].out.rpartition("claude-trader ")[2]))
+        yield done
 
 
-def test_every_command_of_the_page_does_what_it_says(told: dict[str, Done]) -> None:
+def test_every_command_of_the_page_does_what_it_says(told: dict[str, Done], reader: Reader) -> None:
     codes = {name: done.code for name, done in told.items()}
     assert codes == {"refused": 2, "record": 0, "again": 0, "rerun": 0, "without": 0, "score": 0}, told
-    assert re.search(r"^ +BUY +7\b", told["record"].out, re.MULTILINE)
+    assert re.search(rf"^ +BUY +{reader.size.moments}\b", told["record"].out, re.MULTILINE)
     assert "without momentum-analyst" in told["without"].out
     assert NAME in told["score"].out
-    beforehand = "7 moments from 2026-08-01 00:00 to 2026-08-02 00:00 UTC. 2 signals whose horizons do not overlap"
-    assert told["record"].err.startswith(beforehand)
+    assert told["record"].err.startswith(reader.size.beforehand)
 
 
-def test_the_price_is_told_after_five_pilots_and_holds_within_a_fifth(told: dict[str, Done], reader: Reader) -> None:
+def test_the_price_is_told_after_the_pilots_and_holds_within_a_fifth(told: dict[str, Done], reader: Reader) -> None:
     refused, again = told["refused"].json, told["again"].json
     low, high = refused["estimated_usd"]
-    whole = float(sum(reader.prices.costs[: 7 * REQUESTS]))
+    count = reader.size.moments
+    whole = float(sum(reader.prices.costs[: count * REQUESTS]))
     assert (low + high) / 2 == pytest.approx(whole, rel=0.2)
     assert again["spent_usd"] == pytest.approx(whole, abs=1e-5)
     (line,) = (line for line in told["record"].err.splitlines() if " on cassette: " in line)
-    assert re.fullmatch(r"7 moments, 0 on cassette: [\d.]+ to [\d.]+ USD \([\d.]+ of it spent\), about .+", line)
+    price = rf"{count} moments, 0 on cassette: [\d.]+ to [\d.]+ USD \([\d.]+ of it spent\), about .+"
+    assert re.fullmatch(price, line)
 
 
-def test_a_price_above_the_cap_is_refused_and_the_pilots_stay_recorded_and_count(told: dict[str, Done]) -> None:
-    refused = told["refused"].json
-    assert (refused["status"], refused["stopped_by"], refused["by_status"]) == ("refused", "price", {"success": 5})
+def test_a_price_above_the_cap_is_refused_and_the_pilots_stay_recorded_and_count(
+    told: dict[str, Done], reader: Reader
+) -> None:
+    size, refused = reader.size, told["refused"].json
+    assert (refused["status"], refused["stopped_by"]) == ("refused", "price")
+    assert refused["by_status"] == {"success": size.pilots}
     enough = re.search(r"--max-usd (\d+\.\d\d), a shorter range", refused["stopped_because"])
     assert enough is not None
     assert float(enough[1]) >= refused["estimated_usd"][1]
-    assert 0 < refused["spent_usd"] <= 0.15
+    assert 0 < refused["spent_usd"] <= float(size.cap_usd)
     again = told["again"].json
-    assert (again["status"], again["runs"], again["by_status"]) == ("done", 0, {"success": 7})
+    assert (again["status"], again["runs"], again["by_status"]) == ("done", 0, {"success": size.moments})
     assert again["replay_id"] == refused["replay_id"]
 
 
-def test_a_rerun_needs_neither_key_nor_api_and_costs_nothing(told: dict[str, Done]) -> None:
+def test_a_rerun_needs_neither_key_nor_api_and_costs_nothing(told: dict[str, Done], reader: Reader) -> None:
     rerun = told["rerun"].json
-    assert (rerun["status"], rerun["by_status"], rerun["requests_asked"]) == ("done", {"success": 2}, 0)
+    by_status = {"success": reader.size.few}
+    assert (rerun["status"], rerun["by_status"], rerun["requests_asked"]) == ("done", by_status, 0)
     assert (rerun["spent_usd"], rerun["max_usd"], rerun["estimated_usd"]) == (0, None, None)
     assert rerun["recorded_usd"] > 0
 
@@ -165,7 +202,8 @@ def test_the_rules_of_a_strategy_are_the_twin_also_where_a_sub_agent_is_left_out
 ) -> None:
     assert told["without"].code == 0
     rows = reader.database.read(lambda connection: connection.execute("SELECT data FROM analysis_results").fetchall())
-    assert [json.loads(data)["twin"]["signal"] for (data,) in rows] == ["BUY"] * (7 + 2 + 2)
+    assert [json.loads(data)["twin"]["signal"] for (data,) in rows] == ["BUY"] * len(rows)
+    assert len(rows) == reader.size.moments + 2 * reader.size.few
 
 
 def test_a_moment_that_the_model_may_know_the_sequel_of_is_refused_with_the_first_clean_one(reader: Reader) -> None:

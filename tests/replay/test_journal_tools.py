@@ -4,6 +4,8 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from mcp_server.domain.outcome import Status
 from mcp_server.storage.home import Home
 from runner.replay.replay import replay
@@ -29,17 +31,18 @@ SCRIPT = {
 }
 
 
-async def test_a_rerun_is_told_what_the_first_was_however_many_rows_that_left(home: Path) -> None:
-    request = replay_of(2, strategy=strategy(READER, exchange="simulated", model=MODEL))
+@pytest.mark.parametrize("count", [1, pytest.param(2, marks=pytest.mark.long)])
+async def test_a_rerun_is_told_what_the_first_was_however_many_rows_that_left(home: Path, count: int) -> None:
+    request = replay_of(count, strategy=strategy(READER, exchange="simulated", model=MODEL))
     with ScriptedMessagesApi(SCRIPT, Prices(flat)) as api:
         parts = parts_of(home, ANTHROPIC_BASE_URL=api.url, ANTHROPIC_API_KEY=KEY, max_claude_runs=1)
         first = await replay(request, parts, lambda _: None)
     again = await replay(replace(request, rerun=True, max_usd=Decimal(0)), parts_of(home), lambda _: None)
-    assert (first.by_status, again.by_status) == ({Status.SUCCESS: 2}, {Status.SUCCESS: 2})
+    assert (first.by_status, again.by_status) == ({Status.SUCCESS: count}, {Status.SUCCESS: count})
     assert (again.requests_asked, again.drift) == (0, 0), "it was told the same, word for word"
     assert first.replay_id != again.replay_id
     for done in (first, again):
-        assert len(rows_of(home, done)) == 2
+        assert len(rows_of(home, done)) == count
     assert "--replayed lists them" in trader_in(home)("signals").out, "nothing else is recorded"
     assert not Home(home).analysis.exists(), "no report of each run"
     assert not Home(home).notices.exists(), "and no notice"

@@ -42,6 +42,9 @@ from tests.tools.conftest import answer_of
 
 Tell = Callable[[ReplayProgress], None]
 
+EARLY = datetime(2024, 6, 1, 2, tzinfo=UTC)
+"""A model may know what came after it."""
+
 
 async def replayed(
     home: Path,
@@ -142,17 +145,11 @@ async def test_the_cap_holds_with_the_real_agent(home: Path, address: Address) -
 async def test_a_moment_that_a_model_may_know_the_sequel_of_is_refused_before_anything_is_asked(
     home: Path, address: Address
 ) -> None:
-    prices, early = Prices(flat), datetime(2024, 6, 1, tzinfo=UTC)
-    request = replay_of(2, since=early, moments=(early, FIRST))
+    prices, request = Prices(flat), replay_of(2, since=EARLY, moments=(EARLY, FIRST))
     with pytest.raises(BadInput, match="--contaminated"):
         await replayed(home, address, request, prices)
     assert not prices.asked
     assert parts_of(home).journal.entries(outcomes="all") == []
-    done = await replayed(home, address, replace(request, contaminated=True), prices)
-    assert (done.by_status, done.contaminated) == ({Status.SUCCESS: 2}, 1)
-    async with Client(build_server(ServerSettings(home=home, exchange="simulated"))) as client:
-        score = answer_of(await client.call_tool("get_performance", {"replay": done.replay_id}))
-    assert (score["runs"], score["signals"]["buy"], score["left_out"]["runs"]) == (1, 1, 1)
 
 
 @pytest.mark.long
@@ -172,9 +169,13 @@ async def test_an_overloaded_api_slows_a_replay_down_and_what_it_had_replied_is_
     assert any("asks to wait" in step.note for step in told)
 
 
-async def test_what_ran_is_the_version_that_was_read_at_the_start_and_so_is_its_twin(home: Path) -> None:
+async def test_each_moment_has_its_row_asleep_contaminated_or_clean_of_the_version_that_was_read_at_the_start(
+    home: Path,
+) -> None:
+    """Of five moments `wake` lets two through: an early one, of which a model may know the sequel, and a later one."""
     folders = StrategyFolders(Home(home), examples_folder())
-    before = watching(rules={"timeframe": "1h", "buy": "close > 0"}, synthesis_logic="The first version.")
+    first = {"synthesis_logic": "The first version.", "rules": {"timeframe": "1h", "buy": "close > 0"}}
+    before = watching(wake="close > open", **first)
     folders.write(before)
     texts: list[str] = []
 
@@ -184,26 +185,26 @@ async def test_what_ran_is_the_version_that_was_read_at_the_start_and_so_is_its_
         texts.append(request.text)
         return None
 
-    done = await replayed(home, None, replay_of(2, strategy=before), Prices(flat, before=edits), max_claude_runs=1)
-    assert done.by_status == {Status.SUCCESS: 2}
+    prices = Prices(flat, before=edits)
+    request = replay_of(5, strategy=before, since=EARLY, moments=(EARLY, *moments(4)), contaminated=True)
+    done = await replayed(home, None, request, prices)
+    awake = done.by_status[Status.SUCCESS]
+    assert (done.asleep, done.runs, done.contaminated) == (5 - awake, awake, 1)
+    assert 1 < awake < 5
+    assert sum(prices.asked.values()) == awake * REQUESTS_A_RUN
+    statuses = {row.status for row in rows_of(home, done).values()}
+    assert statuses == {Status.SUCCESS, Status.SKIPPED_GATE}
+
     assert not any("The second one." in text for text in texts)
     versions = "SELECT DISTINCT strategy_version FROM executions"
     database = parts_of(home).database
     assert database.read(lambda connection: connection.execute(versions).fetchall()) == [(before.version,)]
-    assert {json.loads(row[6])["twin"]["signal"] for row in repeated(home, done.replay_id)} == {"BUY"}
+    told = {json.loads(row[6])["twin"]["signal"] for row in repeated(home, done.replay_id) if row[6]}
+    assert told == {"BUY"}
 
+    async with Client(build_server(ServerSettings(home=home, exchange="simulated"))) as client:
+        score = answer_of(await client.call_tool("get_performance", {"replay": done.replay_id}))
+    assert (score["signals"]["buy"], score["left_out"]["runs"]) == (awake - 1, 1)
 
-async def test_a_moment_that_wake_keeps_out_has_its_row_and_asks_nobody(home: Path) -> None:
-    folders = StrategyFolders(Home(home), examples_folder())
-    sleepy = watching(rules={"timeframe": "1h", "buy": "close > 0"}, wake="close > open")
-    folders.write(sleepy)
-    prices = Prices(flat)
-    done = await replayed(home, None, replay_of(4, strategy=sleepy), prices)
-    awake = done.by_status[Status.SUCCESS]
-    assert 0 < awake < 4
-    assert (done.asleep, done.runs) == (4 - awake, awake)
-    assert sum(prices.asked.values()) == awake * REQUESTS_A_RUN
-    statuses = {row.status for row in rows_of(home, done).values()}
-    assert statuses == {Status.SUCCESS, Status.SKIPPED_GATE}
-    again = await replayed(home, None, replay_of(4, strategy=sleepy), prices)
+    again = await replayed(home, None, request, prices)
     assert (again.asleep, again.runs) == (done.asleep, 0)

@@ -109,7 +109,7 @@ def test_it_asks_hits_a_finding_mends_it_and_writes(home: Path) -> None:
         use("mcp__trader__get_price", {"symbol": "BTC/USDT"}),
         write(BROKEN, dry_run=True),
         write(CONFIG, dry_run=True),
-        use(BACKTEST, {"config": CONFIG, "start": "2026-01-01", "end": "2026-02-01"}),
+        use(BACKTEST, {"config": CONFIG, "start": "2026-01-01", "end": "2026-01-08"}),
         write(CONFIG),
         say("It buys when the RSI turns up. I assumed four hours."),
     ]

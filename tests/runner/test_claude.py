@@ -36,7 +36,6 @@ from tests.rigs.scripted_messages_api import (
 from tests.rigs.tool_server import ToolServer
 from tests.runner.claude_runs import (
     ADMISSION,
-    CALCULATE_RSI,
     GET_PRICE,
     GOOD_ANSWER,
     KEY,
@@ -153,40 +152,34 @@ def test_both_sub_agents_work_at_the_same_time(good: _GoodRun) -> None:
     assert set(order[1:3]) == {PRICE, RSI}, "both start before either has ended"
 
 
-async def test_every_alias_that_the_check_accepts_is_one_that_the_cli_knows(server: ToolServer) -> None:
-    aliases = [*MODEL_ALIASES, "inherit"]
-    agents = {name: {"description": "d", "prompt": f"[{name}]", "tools": ["get_price"]} for name in aliases}
-    named = {name: {**agent, "model": name} for name, agent in agents.items()}
-    said = {**GOOD_ANSWER, "sub_agent_results": {name: {"last": 42.5} for name in aliases}}
-    steps: dict[str, Sequence[Step]] = {f"[{name}]": [GET_PRICE, say("42.5")] for name in aliases}
-    steps[ORCHESTRATOR] = [Reply(calls=[start(name, "go") for name in aliases]), answer(said)]
-    with ScriptedMessagesApi(steps) as api:
-        outcome = await run_claude(task(api.url, server.url, strategy(named, model="default")))
-    assert outcome.signal, outcome
-    asked = {request.body["model"] for request in api.requests}
-    assert [model for model in asked if not model.startswith("claude-")] == []
-    assert len(asked) >= 4, "they are resolved, each to its own"
-
-
 def test_models_are_the_sub_agents_own_or_the_strategys(good: _GoodRun) -> None:
     assert good.outcome.model == "claude-sonnet-4-5"
     asked = {(request.role, request.body["model"]) for request in good.api.requests}
     assert asked == {(ORCHESTRATOR, "claude-sonnet-4-5"), (PRICE, "claude-haiku-4-5"), (RSI, "claude-sonnet-4-5")}
 
 
-async def test_a_path_in_a_text_is_sent_as_written_and_never_read_and_a_token_reaches_the_server(
+async def test_every_alias_is_known_a_path_in_a_text_is_sent_as_written_and_never_read_and_a_token_reaches_the_server(
     tmp_path: Path,
 ) -> None:
     secret = tmp_path / "secret.txt"
     secret.write_text("content-that-must-stay-here")
+    aliases = [*MODEL_ALIASES, "inherit"]
     agents = {
-        "price-monitor": {"description": f"@{secret}", "prompt": f"{PRICE} @{secret}", "tools": ["get_price"]},
+        name: {"description": f"@{secret}", "prompt": f"[{name}] @{secret}", "tools": ["get_price"], "model": name}
+        for name in aliases
     }
-    steps = script(orchestrator=[Reply(calls=[start("price-monitor", f"Read @{secret}")]), answer(GOOD_ANSWER)])
-    what = strategy(agents, description=f"Read @/etc/hostname and @{secret}", synthesis_logic=f"@{secret}")
+    said = {**GOOD_ANSWER, "sub_agent_results": {name: {"last": 42.5} for name in aliases}}
+    steps: dict[str, Sequence[Step]] = {f"[{name}]": [GET_PRICE, say("42.5")] for name in aliases}
+    steps[ORCHESTRATOR] = [Reply(calls=[start(name, f"Read @{secret}") for name in aliases]), answer(said)]
+    texts = {"description": f"Read @/etc/hostname and @{secret}", "synthesis_logic": f"@{secret}"}
+    what = strategy(agents, model="default", **texts)
     with ToolServer(token=ADMISSION) as server, ScriptedMessagesApi(steps) as api:
         outcome = await run_claude(task(api.url, server.url, what, server_token=ADMISSION))
     assert outcome.status is Status.SUCCESS, "the server admits nobody without its token"
+    asked = {request.body["model"] for request in api.requests}
+    assert [model for model in asked if not model.startswith("claude-")] == []
+    assert len(asked) >= 4, "they are resolved, each to its own"
+
     sent = "".join(request.text for request in api.requests)
     assert f"@{secret}" in sent
     assert "@/etc/hostname" in sent
@@ -217,25 +210,55 @@ async def test_what_is_not_proven_is_abstained(server: ToolServer, steps: dict[s
     assert why in outcome.error
 
 
-async def test_each_sub_agent_that_did_not_report_is_named_with_its_reason(server: ToolServer) -> None:
-    names = ("absent", "inventing", "unlucky", "failing")
+FORBIDDEN = Reply(
+    calls=[
+        *use("mcp__trader__write_strategy", {"strategy_name": "x"}).calls,
+        *use("mcp__trader__calculate_rsi", {"symbol": "BTC/USDT"}).calls,
+        *use("Bash", {"command": "true"}).calls,
+        *use("Agent", {"description": "x", "prompt": "x", "subagent_type": "inventing"}).calls,
+    ]
+)
+
+
+@pytest.fixture(scope="module")
+def wanting() -> _GoodRun:
+    """A run in which one sub-agent is never started, and none of the others reports what counts."""
+    names = ("absent", "inventing", "unlucky", "failing", "endless", "forbidden")
     agents = {name: {"description": "d", "prompt": f"[{name}]", "tools": ["get_price"]} for name in names}
     steps: dict[str, Sequence[Step]] = {
         ORCHESTRATOR: [Reply(calls=[start(name, "BTC/USDT") for name in names[1:]]), answer(GOOD_ANSWER)],
         "[inventing]": [say("It costs 42.")],
         "[unlucky]": [use("mcp__trader__get_price", {"symbol": "NONE/USDT"}), say("It costs 42.")],
         "[failing]": [GET_PRICE, Fail(529)],
+        "[endless]": [GET_PRICE] * 50,
+        "[forbidden]": [FORBIDDEN, say("It costs 42.")],
     }
-    with ScriptedMessagesApi(steps) as api:
-        outcome = await run_claude(task(api.url, server.url, strategy(agents)))
-    assert (outcome.status, outcome.signal) == (Status.ABSTAINED, None)
+    with ToolServer() as server, ScriptedMessagesApi(steps) as api:
+        outcome = anyio.run(run_claude, task(api.url, server.url, strategy(agents, max_turns=3)))
+    return _GoodRun(outcome, api, server, [])
+
+
+def test_each_sub_agent_that_did_not_report_is_named_with_its_reason(wanting: _GoodRun) -> None:
+    assert (wanting.outcome.status, wanting.outcome.signal) == (Status.ABSTAINED, None)
     for why in (
         "'absent' was never started",
         "'inventing' called no tool, so its report is invented",
         "'unlucky' had no tool call that succeeded",
         "'failing' failed",
     ):
-        assert why in (outcome.error or "")
+        assert why in (wanting.outcome.error or "")
+
+
+def test_a_sub_agent_that_never_comes_to_an_end_is_stopped_by_max_turns(wanting: _GoodRun) -> None:
+    assert 1 < len(wanting.api.of("[endless]")) <= 3
+    assert "'endless' was stopped before it reported ('max_turns'" in (wanting.outcome.error or "")
+
+
+def test_a_tool_that_is_not_declared_can_not_be_called(wanting: _GoodRun) -> None:
+    assert len(wanting.api.of("[forbidden]")) == 2, "it was told so, and went on"
+    assert {name for name, _ in wanting.server.calls} == {"get_price"}, "the one tool that sub-agents declare"
+    assert "'forbidden' had no tool call that succeeded" in (wanting.outcome.error or "")
+    assert len(wanting.api.of("[inventing]")) == 1, "no sub-agent starts another"
 
 
 async def test_the_raw_answer_of_an_abstained_run_is_kept(server: ToolServer) -> None:
@@ -288,28 +311,6 @@ async def test_an_api_that_can_not_be_reached_is_an_error(server: ToolServer) ->
     assert outcome.error is not None
     assert outcome.error.startswith("Claude's API could not be used")
     assert "://" not in outcome.error
-
-
-async def test_a_sub_agent_that_never_comes_to_an_end_is_stopped_by_max_turns(server: ToolServer) -> None:
-    outcome = await _run(server, script(price=[GET_PRICE] * 50), max_turns=3)
-    assert len([name for name, _ in server.calls if name == "get_price"]) <= 3
-    assert outcome.status is Status.ABSTAINED
-    assert outcome.error is not None
-    assert "'price-monitor' was stopped before it reported ('max_turns'" in outcome.error
-
-
-async def test_a_tool_that_is_not_declared_can_not_be_called(server: ToolServer) -> None:
-    forbidden = Reply(
-        calls=[
-            *use("mcp__trader__write_strategy", {"strategy_name": "x"}).calls,
-            *use("mcp__trader__calculate_rsi", {"symbol": "BTC/USDT"}).calls,
-            *use("Bash", {"command": "true"}).calls,
-            *use("Agent", {"description": "x", "prompt": "x", "subagent_type": "rsi-analyzer"}).calls,
-        ]
-    )
-    outcome = await _run(server, script(price=[forbidden, say("It costs 42.")], rsi=[CALCULATE_RSI, say("28.5")]))
-    assert outcome.status is Status.ABSTAINED
-    assert [name for name, _ in server.calls] == ["calculate_rsi"], "the one call of the sub-agent that declares it"
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from mcp_server.domain.outcome import Status
+from mcp_server.domain.strategy.strategy import Strategy
 from runner.claude.cassette.cassettes import Cassette
 from runner.claude.proxy.reply_cost import live_share
 from runner.claude.recording import NO_CREDENTIAL
@@ -24,15 +25,17 @@ from tests.rigs.tool_server import ToolServer
 from tests.runner.claude_runs import AS_OF, KEY, PRICE, RSI, script, strategy
 from tests.runner.recorded_runs import RecordedRun, run_on
 
-MODELS = {
-    None: "CLAUDE_CODE_OAUTH_TOKEN",
-    "claude-sonnet-5": "ANTHROPIC_AUTH_TOKEN",
-    "claude-sonnet-4-5": "ANTHROPIC_API_KEY",
-}
-"""One for each way in which the CLI tells a model the date, with the variable that holds the credential. Where a
-strategy names no model, it rests on the credential which one the CLI takes."""
-
-CUTOFFS = {"claude-sonnet-5-5": "2026-06", "claude-sonnet-5": "2026-01", "claude-sonnet-4-5": "2025-01"}
+LONG = pytest.mark.long
+MODELS = (
+    pytest.param((None, "claude-sonnet-5-5", "2026-06", "CLAUDE_CODE_OAUTH_TOKEN"), marks=LONG, id="none"),
+    pytest.param(("claude-sonnet-5", "claude-sonnet-5", "2026-01", "ANTHROPIC_AUTH_TOKEN"), id="claude-sonnet-5"),
+    pytest.param(
+        ("claude-sonnet-4-5", "claude-sonnet-4-5", "2025-01", "ANTHROPIC_API_KEY"), marks=LONG, id="claude-sonnet-4-5"
+    ),
+)
+"""One for each way in which the CLI tells a model the date: as a strategy names it, as the CLI does, its cutoff, and
+the variable that holds the credential. Where a strategy names no model, it rests on the credential which one the CLI
+takes. `test_wire.py` looks at requests of all three ways."""
 
 WRITTEN = (
     *("%Y-%m-%d", "%Y/%m/%d", "%Y%m%d", "%m/%d/%Y", "%d.%m.%Y", "%d/%m/%Y"),
@@ -54,6 +57,10 @@ def of_this_machine() -> Iterator[str]:
 class Twice:
     """A run that was recorded, and then repeated with nobody there to ask."""
 
+    what: Strategy
+    model: str
+    cutoff: str
+    credential: str
     requests: list[Request]
     recorded: RecordedRun
     repeated: RecordedRun
@@ -68,37 +75,29 @@ def tool_server() -> Iterator[ToolServer]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def twice(tool_server: ToolServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str | None, Twice]:
-    """Both runs, for each of the models."""
-    runs: dict[str | None, Twice] = {}
+@pytest.fixture(scope="module", params=MODELS)
+def twice(tool_server: ToolServer, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Twice:
+    """Both runs, for one of the models."""
+    named, model, cutoff, credential = request.param
+    arguments, what = list[str](), strategy(None, **({"model": named} if named else {}))
+    cassette = Cassette(tmp_path_factory.mktemp("cassettes"), "dip", "0123456789ab")
 
-    async def run(model: str | None, credential: str) -> None:
-        arguments, what = list[str](), strategy(None, **({"model": model} if model else {}))
-        cassette = Cassette(tmp_path_factory.mktemp("cassettes"), "dip", "0123456789ab")
+    def look(_: Request, step: Step) -> Step:
+        arguments.extend(command_line(process) for process in psutil.Process().children(recursive=True))
+        return step
 
-        def look(_: Request, step: Step) -> Step:
-            arguments.extend(command_line(process) for process in psutil.Process().children(recursive=True))
-            return step
-
+    async def record_and_repeat() -> Twice:
         with ScriptedMessagesApi(script(), look, never=of_this_machine()) as api:
             environment = {"ANTHROPIC_BASE_URL": api.url, credential: KEY}
             recorded = await run_on(cassette, tool_server.url, api.url, what, environment=environment, key="1")
         repeated = await run_on(cassette, tool_server.url, what=what, mode="rerun", key="2")
-        runs[model] = Twice(api.requests, recorded, repeated, cassette, arguments)
+        return Twice(what, model, cutoff, credential, api.requests, recorded, repeated, cassette, arguments)
 
-    async def run_all() -> None:
-        async with anyio.create_task_group() as group:
-            for model, credential in MODELS.items():
-                group.start_soon(run, model, credential)
-
-    anyio.run(run_all)
-    return runs
+    return anyio.run(record_and_repeat)
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_each_request_tells_the_as_ofs_day_and_no_other(twice: dict[str | None, Twice], model: str | None) -> None:
-    requests = twice[model].requests  # the API has looked at each byte of them for what must not be there
+def test_each_request_tells_the_as_ofs_day_and_no_other(twice: Twice) -> None:
+    requests = twice.requests  # the API has looked at each byte of them for what must not be there
     assert sorted((request.role, request.turn) for request in requests) == sorted(
         (role, turn) for role in (ORCHESTRATOR, PRICE, RSI) for turn in (0, 1)
     )
@@ -109,9 +108,8 @@ def test_each_request_tells_the_as_ofs_day_and_no_other(twice: dict[str | None, 
         assert "OS Version: Linux\\n" in request.text
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_a_run_is_repeated_without_anybody_to_ask(twice: dict[str | None, Twice], model: str | None) -> None:
-    recorded, repeated = twice[model].recorded, twice[model].repeated
+def test_a_run_is_repeated_without_anybody_to_ask(twice: Twice) -> None:
+    recorded, repeated = twice.recorded, twice.repeated
     assert recorded.outcome.status is Status.SUCCESS
     assert (recorded.session.asked, recorded.session.hits) == (6, 0)
     assert (repeated.session.asked, repeated.session.hits, repeated.session.drift) == (0, 6, None)
@@ -121,41 +119,37 @@ def test_a_run_is_repeated_without_anybody_to_ask(twice: dict[str | None, Twice]
     assert (repeated.outcome.cost_usd, repeated.outcome.recorded_usd) == (Decimal(0), recorded.outcome.cost_usd)
 
 
-def test_the_cutoff_of_each_model_is_read_from_its_requests(twice: dict[str | None, Twice]) -> None:
-    for runs in ([run.recorded for run in twice.values()], [run.repeated for run in twice.values()]):
-        cutoffs = [item for run in runs for item in run.session.cutoffs.items()]
-        assert sorted(cutoffs) == sorted(CUTOFFS.items())
+def test_the_cutoff_of_a_model_is_read_from_its_requests(twice: Twice) -> None:
+    for run in (twice.recorded, twice.repeated):
+        assert run.session.cutoffs == {twice.model: twice.cutoff}
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_a_credential_reaches_the_api_and_nothing_else(twice: dict[str | None, Twice], model: str | None) -> None:
-    run = twice[model]
-    for request in run.requests:
+def test_a_credential_reaches_the_api_and_nothing_else(twice: Twice) -> None:
+    for request in twice.requests:
         sent = (request.headers.get("x-api-key"), request.headers.get("authorization"))
-        assert sent == ((KEY, None) if MODELS[model] == "ANTHROPIC_API_KEY" else (None, f"Bearer {KEY}"))
-    assert any("/_bundled/claude" in line for line in run.arguments)
-    kept = json.dumps([(reply.request, reply.reply) for reply in run.cassette.at(AS_OF)])
-    for secret in (KEY, run.recorded.session.url.rpartition("/")[2]):
-        assert not [line for line in run.arguments if secret in line]
-        assert secret not in kept + repr(run.recorded.outcome)
-    assert run.repeated.session.environment[MODELS[model]] == NO_CREDENTIAL
+        assert sent == ((KEY, None) if twice.credential == "ANTHROPIC_API_KEY" else (None, f"Bearer {KEY}"))
+    assert any("/_bundled/claude" in line for line in twice.arguments)
+    kept = json.dumps([(reply.request, reply.reply) for reply in twice.cassette.at(AS_OF)])
+    for secret in (KEY, twice.recorded.session.url.rpartition("/")[2]):
+        assert not [line for line in twice.arguments if secret in line]
+        assert secret not in kept + repr(twice.recorded.outcome)
+    assert twice.repeated.session.environment[twice.credential] == NO_CREDENTIAL
 
 
 async def test_only_what_is_missing_is_asked_for_and_paid(
-    twice: dict[str | None, Twice], tool_server: ToolServer, tmp_path: Path
+    twice: Twice, tool_server: ToolServer, tmp_path: Path
 ) -> None:
-    whole = twice["claude-sonnet-5"]
-    cassette = replace(whole.cassette, root=tmp_path)
-    replies = whole.cassette.at(AS_OF)
+    cassette = replace(twice.cassette, root=tmp_path)
+    replies = twice.cassette.at(AS_OF)
     for recorded in replies[:-1]:
         cassette.keep(AS_OF, recorded)
     assert len(replies) == 6
     with ScriptedMessagesApi(script()) as api:
-        again = await run_on(cassette, tool_server.url, api.url, strategy(model="claude-sonnet-5"), key="2")
+        again = await run_on(cassette, tool_server.url, api.url, twice.what, key="2")
     assert [(request.role, request.turn) for request in api.requests] == [(ORCHESTRATOR, 1)]
     assert (again.session.asked, again.session.hits) == (1, 5)
-    assert whole.recorded.outcome.cost_usd is not None
-    account = {"claude-sonnet-5": {"costUSD": float(whole.recorded.outcome.cost_usd)}}
-    assert live_share(account, again.session.usages) == whole.recorded.outcome.cost_usd / 6  # equal tokens each
-    assert again.outcome.cost_usd == whole.recorded.outcome.cost_usd / 6
-    assert again.outcome.recorded_usd == whole.recorded.outcome.cost_usd
+    assert twice.recorded.outcome.cost_usd is not None
+    account = {twice.model: {"costUSD": float(twice.recorded.outcome.cost_usd)}}
+    assert live_share(account, again.session.usages) == twice.recorded.outcome.cost_usd / 6  # equal tokens each
+    assert again.outcome.cost_usd == twice.recorded.outcome.cost_usd / 6
+    assert again.outcome.recorded_usd == twice.recorded.outcome.cost_usd

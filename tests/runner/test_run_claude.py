@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ import psutil
 import pytest
 
 from mcp_server.domain.outcome import Status
-from mcp_server.domain.timeframes import parse_moment
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.entries import Entry
@@ -68,10 +66,47 @@ def only_entry(journal: Journal) -> Entry:
     return entry
 
 
-def test_a_signal_of_two_sub_agents_is_in_the_journal_with_all_that_it_rests_on(
-    trader: Command, journal: Journal, home: Path
+@pytest.mark.usefixtures("forked_servers")
+async def test_a_run_as_of_now_goes_through_no_proxy_and_starts_one_tool_server_for_its_twin_too(
+    home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = run(trader, script())
+    """Its market may be named otherwise by the exchange."""
+    for name in ("recording", "cassettes", "answering"):
+        monkeypatch.setitem(sys.modules, f"runner.claude.{name}", None)  # an import of it fails
+    write(home, rules={"sell": "close > 0"}, trading_pair="XBT-USDT")
+    monkeypatch.setattr(twin, "AFTER_S", 120)
+    started: list[str] = []
+    with ScriptedMessagesApi(script()) as api:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
+        monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+        monkeypatch.setenv("CLAUDE_CODE_USE_VERTEX", "1")
+        parts = Context()
+
+        @asynccontextmanager
+        async def serving() -> AsyncIterator[Address]:
+            async with tool_server(parts.settings) as address:
+                started.append(address.url)
+                yield address
+
+        runner = Runner(parts.settings, parts.journal, parts.database, serving)
+        ended = await runner.run(parts.strategies.read("dip"))
+    assert ended.outcome.signal is not None, ended.outcome.error
+    assert (ended.outcome.knowledge_cutoff, ended.outcome.contaminated, ended.outcome.recorded_usd) == (
+        None,
+        None,
+        None,
+    )
+    assert "requests" not in (ended.outcome.trace or {})
+    assert ended.outcome.signal.price is not None
+    assert ended.outcome.signal.data["twin"]["signal"] == "SELL"
+    assert len(started) == 1
+
+
+ROW = "SELECT status, cost_usd, recorded_usd, knowledge_cutoff, contaminated FROM executions ORDER BY id"
+
+
+def is_in_the_journal(done: Done, journal: Journal, home: Path) -> None:
+    """Check that a signal of two sub-agents is there, with all that it rests on."""
     assert (done.code, done.json["signal"], done.json["confidence"]) == (0, "BUY", 72), done
     entry = only_entry(journal)
     assert (entry.status, entry.signal, entry.engine, entry.why) == (
@@ -98,47 +133,20 @@ def test_a_signal_of_two_sub_agents_is_in_the_journal_with_all_that_it_rests_on(
         ).fetchone()
     )
     assert row is not None
-    assert (row[0], row[1]) == (720, "claude-sonnet-4-5")
+    assert (row[0], row[1]) == (720, "claude-opus-5-5")
     assert json.loads(row[2])["sub_agent_results"] == GOOD_ANSWER["sub_agent_results"]
     assert row[3] > 0
 
 
-@pytest.mark.usefixtures("forked_servers")
-async def test_a_run_starts_one_tool_server_for_its_twin_too_whose_market_may_be_named_otherwise_by_the_exchange(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write(home, rules={"sell": "close > 0"}, trading_pair="XBT-USDT")
-    monkeypatch.setattr(twin, "AFTER_S", 120)
-    started: list[str] = []
-    with ScriptedMessagesApi(script()) as api:
-        monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
-        monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
-        parts = Context()
-
-        @asynccontextmanager
-        async def serving() -> AsyncIterator[Address]:
-            async with tool_server(parts.settings) as address:
-                started.append(address.url)
-                yield address
-
-        runner = Runner(parts.settings, parts.journal, parts.database, serving)
-        ended = await runner.run(parts.strategies.read("dip"), as_of=parse_moment(AS_OF))
-    assert ended.outcome.signal is not None, ended.outcome.error
-    assert ended.outcome.signal.price is not None
-    assert ended.outcome.signal.data["twin"]["signal"] == "SELL"
-    assert len(started) == 1
-
-
-ROW = "SELECT status, cost_usd, recorded_usd, knowledge_cutoff, contaminated FROM executions ORDER BY id"
-
-
-def test_a_run_as_of_the_past_tells_its_model_no_later_date_and_says_what_the_model_may_know(
-    trader: Command, home: Path
+def test_a_run_as_of_the_past_is_in_the_journal_tells_its_model_no_later_date_and_says_what_the_model_may_know(
+    trader: Command, journal: Journal, home: Path
 ) -> None:
     write(home, model="opus", record=True)
     with ScriptedMessagesApi(script()) as api:
         names = {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": KEY}
         done = trader("run", "dip", "--as-of", AS_OF, "--json", **names)
+        assert KEY not in done.out + done.err
+        is_in_the_journal(done, journal, home)
         for request in api.requests:
             assert set(re.findall(r"Today's date is ([0-9-]+)", request.text)) == {"2026-03-01"}
             assert f"{datetime.now(UTC):%Y-%m-%d}" not in request.text
@@ -172,26 +180,6 @@ def test_a_run_through_a_cloud_is_refused_where_it_needs_the_proxy(trader: Comma
     assert "CLAUDE_CODE_USE_BEDROCK is set" in done.json["error"]
     assert "Unset CLAUDE_CODE_USE_BEDROCK" in done.json["error"]
     assert api.requests == []
-
-
-@pytest.mark.usefixtures("forked_servers")
-async def test_a_run_as_of_now_goes_through_no_proxy(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("recording", "cassettes", "answering"):
-        monkeypatch.setitem(sys.modules, f"runner.claude.{name}", None)  # an import of it fails
-    with ScriptedMessagesApi(script()) as api:
-        monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
-        monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
-        monkeypatch.setenv("CLAUDE_CODE_USE_VERTEX", "1")
-        parts = Context()
-        runner = Runner(parts.settings, parts.journal, parts.database, partial(tool_server, parts.settings))
-        ended = await runner.run(parts.strategies.read("dip"))
-    assert ended.outcome.signal is not None, ended.outcome.error
-    assert (ended.outcome.knowledge_cutoff, ended.outcome.contaminated, ended.outcome.recorded_usd) == (
-        None,
-        None,
-        None,
-    )
-    assert "requests" not in (ended.outcome.trace or {})
 
 
 START_ONE = Reply(calls=[start("price-monitor", "BTC/USDT")])
