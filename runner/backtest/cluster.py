@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from mcp_server.errors import Misconfigured, Retryable, TraderError
-from runner.backtest.sweep import SharingExecutor, WorkersEnded
+from runner.backtest.executors import SharingExecutor
+from runner.backtest.sweep import WorkersEnded
 from runner.backtest.versions import difference, versions
 
 try:
@@ -37,6 +39,10 @@ NOBODY_S = 60.0
 """So long a sweep waits for workers that all went away: what starts them may start them anew."""
 
 LOOK_AGAIN_S = 2.0
+SILENT_S = 30.0
+"""A worker tells the scheduler every few seconds that it is there: one that does not for so long has stopped."""
+
+RESTART = "Restart the workers, and try again, maybe with a shorter range."
 
 _EACH = 2
 """So many calls for each thread are on their way: one is computed, and the next is there already."""
@@ -66,7 +72,8 @@ class ClusterExecutor(SharingExecutor):
     def __init__(self, client: Client, address: str) -> None:
         self._client, self._address = client, address
         self._executor = client.get_executor(pure=False)
-        self._threads = 0
+        self._calls = dict[Future[Any], tuple[str, Future[Any]]]()
+        self._hang, self._fit, self._threads = set[str](), list[str](), 0
         self._looked = self._seen = monotonic()
         self._look()
 
@@ -84,10 +91,28 @@ class ClusterExecutor(SharingExecutor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Have a worker call a function; what `share` has returned is a task there."""
-        told: Future[Any] = Future()
-        computed = self._executor.submit(_call, versions(), fn, *args, **kwargs)
+        told, key = Future[Any](), f"_call-{uuid4().hex}"
+        if self._hang and not self._fit:
+            told.set_result(
+                WorkersEnded(f"No worker is left: {', '.join(sorted(self._hang))} did not come to an end.", RESTART)
+            )
+            return told
+        where = {"workers": self._fit} if self._hang else {}
+        computed = self._executor.submit(_call, versions(), fn, *args, key=key, **where, **kwargs)
+        self._calls[told] = key, computed
         computed.add_done_callback(lambda done: self._tell(done, told))
         return told
+
+    def take_back(self, calls: Collection[Future[Any]]) -> bool:
+        """Give up calls: workers that stopped leave the cluster, and others that hang get no call of this sweep."""
+        known = [self._calls.pop(call) for call in calls if call in self._calls]
+        if not self._client.run_on_scheduler(_remove_silent, silent_s=SILENT_S):
+            late = {key for key, _ in known}
+            self._hang |= {worker for worker, keys in self._client.processing().items() if late & set(keys)}
+        for _, computed in known:
+            computed.cancel()
+        self._look()
+        return False
 
     def check(self) -> None:
         """Raise `Retryable` where no worker has been there for a minute."""
@@ -96,11 +121,14 @@ class ClusterExecutor(SharingExecutor):
             raise Retryable(f"All workers of the cluster at {self._address} have ended.", "Start them, and try again.")
 
     def _look(self) -> None:
-        self._threads, self._looked = _threads(self._client), monotonic()
-        if self._threads:
-            self._seen = self._looked
+        threads = _threads(self._client)
+        self._looked = monotonic()
+        self._seen = self._looked if threads else self._seen
+        self._fit = [worker for worker in threads if worker not in self._hang]
+        self._threads = sum(threads[worker] for worker in self._fit)
 
     def _tell(self, computed: Future[Any], told: Future[Any]) -> None:
+        self._calls.pop(told, None)
         if computed.cancelled():
             told.set_exception(
                 Retryable(f"The connection to the cluster at {self._address} was lost.", "Try again when it is there.")
@@ -165,9 +193,19 @@ def _differs(worker: str, wrong: str) -> Misconfigured:
     )
 
 
-def _threads(client: Client) -> int:
-    threads: int = client.scheduler_info(n_workers=0)["total_threads"]
-    return threads
+def _threads(client: Client) -> dict[str, int]:
+    """Return how many threads each worker has."""
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    return {address: worker["nthreads"] for address, worker in workers.items()}
+
+
+async def _remove_silent(silent_s: float, dask_scheduler: Any = None) -> list[str]:
+    """Remove the workers that have been silent for so long, on the scheduler: others compute what they had."""
+    workers = dask_scheduler.workers.values()
+    silent = [worker.address for worker in workers if time() - worker.last_seen > silent_s]
+    for address in silent:
+        await dask_scheduler.remove_worker(address, stimulus_id="claude-trader-silent", expected=True)
+    return silent
 
 
 def _same(task: BacktestTask) -> BacktestTask:

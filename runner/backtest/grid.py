@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from mcp_server.domain.backtest.grid import TriedRow, grid_answer
 from mcp_server.storage.journal.backtests import Backtests
+from runner.backtest.executors import processes
 from runner.backtest.record import EnteredBacktest, entered, made_at
-from runner.backtest.sweep import processes, sweep
+from runner.backtest.sweep import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,21 +6,16 @@ after so many seconds.
 
 from __future__ import annotations
 
-import os
 import pickle
-import signal
-import sys
-from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Thread
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -30,6 +25,7 @@ from mcp_server.domain.backtest.futures import Futures
 from mcp_server.domain.backtest.run import BacktestTask, cuts_without_clock, run_backtest
 from mcp_server.domain.candles import Candles
 from mcp_server.errors import BadInput, Retryable, TraderError
+from runner.backtest.executors import SharingExecutor, WorkingExecutor
 
 if TYPE_CHECKING:
     from mcp_server.domain.backtest.answer import Backtest
@@ -44,6 +40,12 @@ SHARED_BYTES = 64_000_000
 
 LOOK_S = 5.0
 """So long nothing has to be done before it is asked whether a result can still be expected."""
+
+LEAST_LIMIT_S, LONGEST_TIMES, FIRST_LIMIT_S = 120.0, 20, 3600.0
+"""A call is given up after so many times the longest one until then, at least after so long; the first after an hour.
+
+Its time begins when it is sent, so that it may wait for the calls before it.
+"""
 
 Result: TypeAlias = "Backtest | TraderError"
 
@@ -60,43 +62,8 @@ class SweptVariant:
     error: TraderError | None = None
 
 
-class SharingExecutor(Executor, ABC):
-    """An executor whose workers may be on other machines: it sends them what all calls share."""
-
-    @property
-    @abstractmethod
-    def at_once(self) -> int:
-        """How many calls may wait for their results."""
-
-    @abstractmethod
-    def share(self, task: BacktestTask) -> Any:
-        """Return what stands for a task as an argument of a call: each worker gets the task once."""
-
-    @abstractmethod
-    def check(self) -> None:
-        """Raise `Retryable` where no result can be expected any more."""
-
-
 class WorkersEnded(TraderError):
-    """The workers that computed a variant ended, one after the other: by it, or by one that waited beside it."""
-
-
-@contextmanager
-def processes(workers: int | None = None) -> Iterator[Executor]:
-    """Give an executor of so many processes, else one for each core. An error, or Ctrl-C, ends them all at once."""
-    others = set(active_children())
-    executor = ProcessPoolExecutor(workers or _cores(), get_context("spawn"), _prepare)
-    try:
-        yield executor
-    except BaseException:
-        executor.shutdown(wait=False, cancel_futures=True)
-        own = set(active_children()) - others
-        for process in own:
-            process.kill()
-        for process in own:
-            process.join(5)
-        raise
-    executor.shutdown()
+    """A variant has no result: its workers ended or hang, by it, or by one that waited beside it."""
 
 
 def sweep(
@@ -118,19 +85,18 @@ def sweep(
     if len(variants) * len(task.candles) > MOST_VALUES:
         problem = f"{len(variants):,} variants over {len(task.candles):,} candles need too much memory."
         raise BadInput(problem, "Vary fewer things, or choose a shorter range.")
-    strategies = [variant.strategy for variant in variants]
     with _shared(task, executor) as shared:
+        work = _Work(executor, lambda variant: executor.submit(_backtest, shared, variant.strategy, every))
         try:
-            done = _computed(executor, shared, strategies, every, told)
-            for position in (at for at, one in done.items() if isinstance(one, WorkersEnded)):
-                alone = executor.submit(_backtest, shared, strategies[position], every)
-                done |= _finished({alone: position}, executor)
+            work.compute(dict(sorted(enumerate(variants), key=lambda one: _indicators(one[1]))), told)
+            for position in [at for at, one in work.done.items() if isinstance(one, WorkersEnded)]:
+                work.compute({position: variants[position]})
         except BrokenExecutor:
             raise Retryable(
                 "A process that computed variants was ended from outside, maybe because memory ran out.",
                 "Try again with fewer at a time: --workers 1.",
             ) from None
-    return [_swept(task, variant, done[position]) for position, variant in enumerate(variants)]
+    return [_swept(task, variant, work.done[position]) for position, variant in enumerate(variants)]
 
 
 @contextmanager
@@ -145,58 +111,60 @@ def _shared(task: BacktestTask, executor: Executor) -> Iterator[Any]:
         yield str(file)
 
 
-def _computed(
-    executor: Executor, shared: Any, strategies: Sequence[Strategy], every: bool, told: Told
-) -> dict[int, Result]:
-    """Return the results by their positions. No more calls wait for theirs than the executor takes at once."""
-    left, waiting, done = deque(enumerate(strategies)), dict[Future[Result], int](), dict[int, Result]()
-    while left or waiting:
-        at_once = executor.at_once if isinstance(executor, SharingExecutor) else len(strategies)
-        with _ctrl_c_later():
-            while left and len(waiting) < at_once:
-                position, strategy = left.popleft()
-                waiting[executor.submit(_backtest, shared, strategy, every)] = position
-        for position, result in _finished(waiting, executor).items():
-            done[position] = result
-            told(len(done), len(strategies))
-    return done
+class _Work:
+    """The calls that are on their way, and the results by the positions of their variants."""
+
+    def __init__(self, executor: Executor, submit: Callable[[Variant], Future[Result]]) -> None:
+        self.done = dict[int, Result]()
+        self._executor, self._submit = executor, submit
+        self._waiting = dict[Future[Result], tuple[int, float]]()  # the position, and when it was sent
+        self._longest_s: float | None = None
+
+    def compute(self, variants: Mapping[int, Variant], told: Told = lambda _done, _of: None) -> None:
+        """Compute variants. No more calls wait for their results than the executor takes at once."""
+        left = deque(variants)
+        while left or self._waiting:
+            at_once = self._executor.at_once if isinstance(self._executor, WorkingExecutor) else len(variants)
+            while left and len(self._waiting) < at_once:
+                position = left.popleft()
+                self._waiting[self._submit(variants[position])] = position, monotonic()
+            for position, result in (*self._finished(), *self._given_up(left)):
+                self.done[position] = result
+                told(len(self.done), len(variants))
+
+    def _finished(self) -> Iterator[tuple[int, Result]]:
+        """Wait until calls are done, though not for long; take them out, and return their results."""
+        finished = wait(self._waiting, LOOK_S, FIRST_COMPLETED).done
+        if not finished and isinstance(self._executor, SharingExecutor):
+            self._executor.check()
+        for future in finished:
+            position, sent = self._waiting.pop(future)
+            self._longest_s = max(self._longest_s or 0.0, monotonic() - sent)
+            yield position, future.result()
+
+    def _given_up(self, left: deque[int]) -> Iterator[tuple[int, Result]]:
+        """Take back the calls that take too long; what is lost with them is computed again."""
+        limit_s = FIRST_LIMIT_S if self._longest_s is None else max(LEAST_LIMIT_S, LONGEST_TIMES * self._longest_s)
+        late = [future for future, (_, sent) in self._waiting.items() if monotonic() - sent > limit_s]
+        if not late or not isinstance(self._executor, WorkingExecutor):
+            return
+        positions = [self._waiting.pop(future)[0] for future in late]
+        if self._executor.take_back(late):
+            left.extendleft(position for position, _ in reversed(self._waiting.values()))
+            self._waiting.clear()
+        for position in positions:
+            yield (
+                position,
+                WorkersEnded(
+                    f"It was given up after {limit_s:,.0f} s without a result.",
+                    "Choose a shorter range. If other variants are quick, restart the workers: one may hang.",
+                ),
+            )
 
 
-def _finished(waiting: dict[Future[Result], int], executor: Executor) -> dict[int, Result]:
-    """Wait until a call is done; take out those that are, and return their results by their positions."""
-    while not (finished := wait(waiting, LOOK_S, FIRST_COMPLETED).done):
-        if isinstance(executor, SharingExecutor):
-            executor.check()
-    return {waiting.pop(future): future.result() for future in finished}
-
-
-@contextmanager
-def _ctrl_c_later() -> Iterator[None]:
-    """Let Ctrl-C wait. A process that starts meanwhile never gets it: it would end with a traceback of its own."""
-    if sys.platform == "win32":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _prepare() -> None:
-    """Leave Ctrl-C to the program that began the sweep, and end with it, however it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    if (parent := parent_process()) is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _indicators(variant: Variant) -> tuple[tuple[str, str], ...]:
+    """Return what a variant changes of indicators: those that change the same come together, and share columns."""
+    return tuple(change for change in variant.changes if change[0][:1].isalpha())
 
 
 @lru_cache(maxsize=1)

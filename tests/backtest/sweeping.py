@@ -16,7 +16,8 @@ from mcp_server.domain.candles import CANDLE_COLUMNS, Candles
 from mcp_server.domain.indicators.history import made_up_candles
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.strategy.strategy import Strategy
-from runner.backtest.sweep import processes, sweep
+from runner.backtest.executors import processes
+from runner.backtest.sweep import sweep
 
 HOUR_MS = 3_600_000
 

@@ -4,8 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import count
 from multiprocessing import active_children
@@ -20,8 +20,9 @@ from mcp_server.domain.backtest.run import BacktestTask, run_backtest
 from mcp_server.domain.backtest.vary import Variant, variants
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.errors import BadInput, Retryable
-from runner.backtest import sweep as sweeps
-from runner.backtest.sweep import SharingExecutor, SweptVariant, processes, sweep
+from runner.backtest import executors
+from runner.backtest.executors import SharingExecutor, processes
+from runner.backtest.sweep import SweptVariant, sweep
 from tests.backtest.sweeping import strategy, task
 from tests.rigs.warm import forking_context
 
@@ -72,7 +73,7 @@ def test_over_more_candles_a_proof_ends_after_so_many_cuts_however_long_they_tak
 def test_the_results_are_the_same_on_any_number_of_cores(
     swept: list[SweptVariant], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(vars(sweeps), "get_context", lambda _: forking_context())
+    monkeypatch.setitem(vars(executors), "get_context", lambda _: forking_context())
     told: list[tuple[int, int]] = []
     with processes(2) as executor:
         on_two = sweep(task(), GRID, executor, every=False, told=lambda done, of: told.append((done, of)))
@@ -97,6 +98,9 @@ class Elsewhere(ThreadPoolExecutor, SharingExecutor):
 
     def check(self) -> None:
         pass
+
+    def take_back(self, calls: Collection[Future[Any]]) -> bool:
+        raise AssertionError(calls)
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
         self.waiting += 1

@@ -18,7 +18,8 @@ import pytest
 from mcp_server.domain.backtest.run import BacktestTask
 from mcp_server.domain.backtest.vary import Variant, variants
 from mcp_server.domain.candles import CANDLE_COLUMNS, Candles
-from runner.backtest.sweep import processes, sweep
+from runner.backtest.executors import processes
+from runner.backtest.sweep import sweep
 from tests.backtest.sweeping import HOUR_MS, strategy, task
 from tests.parity.series import made_up
 from tests.rigs.dask_cluster import DaskCluster

@@ -18,7 +18,7 @@ import pytest
 
 from mcp_server.app import tool_files
 from mcp_server.charts import artist
-from runner.backtest import sweep
+from runner.backtest import executors
 from runner.tool_server import server_process
 from tests.rigs.warm import READ_AT_START, Warm, can_run, forking_context
 
@@ -76,7 +76,7 @@ def fork_servers() -> None:
 
 def fork_workers() -> None:
     """Let this process, whose servers are forked, fork the workers of its sweeps: each would import for a second."""
-    vars(sweep)["get_context"] = lambda _: forking_context()
+    vars(executors)["get_context"] = lambda _: forking_context()
 
 
 def forking(start: Any) -> Any:

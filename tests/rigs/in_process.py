@@ -23,7 +23,7 @@ from subprocess import Popen
 import pytest
 
 from runner.__main__ import main
-from runner.backtest import sweep
+from runner.backtest import executors
 from runner.tool_server import server_process
 from tests.rigs.forked_server import forking
 from tests.rigs.quick_backtests import hurry
@@ -59,7 +59,7 @@ def run(
     with pytest.MonkeyPatch.context() as patch, open(os.devnull) as nothing, _restored():
         PROGRAMS[program](patch)
         patch.setattr(server_process, "Popen", forking(Popen))
-        patch.setattr(sweep, "get_context", lambda _: forking_context())
+        patch.setattr(executors, "get_context", lambda _: forking_context())
         patch.setattr(gc, "freeze", lambda: None)  # the garbage of tests would stay
         patch.setattr(sys, "argv", ["claude-trader", *arguments])
         patch.setattr(sys, "stdin", nothing)

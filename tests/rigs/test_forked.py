@@ -13,7 +13,7 @@ from mcp_server.app import build_server
 from mcp_server.charts.artist import Artist
 from mcp_server.charts.draw import draw
 from mcp_server.settings import ServerSettings
-from runner.backtest import sweep
+from runner.backtest import executors
 from tests.charts.sample import chart, waves
 from tests.rigs import done_once, warm
 from tests.rigs.forked_script import ForkedScript
@@ -64,9 +64,9 @@ def has_what_is_preloaded() -> bool:
 
 
 def test_a_worker_of_a_sweep_is_forked_from_what_has_imported_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(vars(sweep), "get_context", get_context)  # as it was, once this test has ended
+    monkeypatch.setitem(vars(executors), "get_context", get_context)  # as it was, once this test has ended
     fork_workers()
-    with sweep.processes(1) as executor:
+    with executors.processes(1) as executor:
         assert executor.submit(has_what_is_preloaded).result()
 
 

@@ -1,0 +1,166 @@
+"""A worker that hangs, or a variant that never ends, is not waited for without limit; nothing else is lost by it."""
+
+import os
+import signal
+from collections.abc import Collection, Iterator
+from concurrent.futures import Future
+from multiprocessing import active_children
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from mcp_server.domain.backtest.vary import Variant, variants
+from runner.backtest import sweep as sweeps
+from runner.backtest.executors import WorkingExecutor, processes
+from runner.backtest.sweep import sweep
+from tests.backtest.endless import Endless
+from tests.backtest.sweeping import strategy, task
+from tests.backtest.test_sweep import answers, silent
+
+GRID = variants(strategy(), ["rsi(14)=rsi(7),rsi(21)", "40=35"])
+ENDLESS = Variant((("40", "0"),), Endless())  # type: ignore[arg-type]
+AT = 2
+"""The place of the endless variant."""
+
+
+class Stuck(WorkingExecutor):
+    """Computes a call when it is waited for, but never those of the endless variant, and as often as said of others."""
+
+    at_once = 3
+
+    def __init__(self, loses_others: bool) -> None:
+        self._loses_others = loses_others
+        self.submitted, self.taken_back = list[Any](), list[int]()
+
+    def submit(self, fn: Any, /, *args: Any, **_others: Any) -> Future[Any]:
+        strategy = args[1]
+        self.submitted.append(strategy)
+        call = Future[Any]()
+        if strategy is not ENDLESS.strategy:
+            call.set_result(fn(*args))
+        return call
+
+    def take_back(self, calls: Collection[Future[Any]]) -> bool:
+        self.taken_back.append(len(calls))
+        return self._loses_others
+
+
+@pytest.mark.parametrize("loses_others", [False, True])
+def test_a_variant_without_end_is_tried_once_more_alone_and_is_then_an_error_in_its_row(
+    loses_others: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeps, "LOOK_S", 0.01)
+    monkeypatch.setattr(sweeps, "LEAST_LIMIT_S", 0.0)
+    monkeypatch.setattr(sweeps, "LONGEST_TIMES", 0)
+    executor, told = Stuck(loses_others), list[tuple[int, int]]()
+    swept = sweep(
+        task(), [*GRID[:AT], ENDLESS, *GRID[AT:]], executor, every=False, told=lambda *done: told.append(done)
+    )
+    alone = sweep(task(), GRID, Stuck(False), every=False, told=silent)
+
+    assert str(swept[AT].error).startswith("It was given up after 0 s without a result. Choose a shorter range.")
+    assert answers([*swept[:AT], *swept[AT + 1 :]]) == answers(alone)
+    assert executor.submitted[-1] is ENDLESS.strategy
+    assert executor.submitted.count(ENDLESS.strategy) == 2
+    assert executor.taken_back == [1, 1]
+    assert told[-1] == (len(GRID) + 1, len(GRID) + 1)
+
+
+def test_what_was_lost_with_a_call_without_end_is_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeps, "LOOK_S", 0.01)
+    monkeypatch.setattr(sweeps, "FIRST_LIMIT_S", 0.0)
+
+    class LosesAll(Stuck):
+        """None of its first calls ends: they are taken back one after the other, and then all end."""
+
+        def submit(self, fn: Any, /, *args: Any, **_others: Any) -> Future[Any]:
+            if self.taken_back:
+                return super().submit(fn, *args)
+            self.submitted.append(args[1])
+            return Future[Any]()
+
+        def take_back(self, calls: Collection[Future[Any]]) -> bool:
+            self.taken_back.append(len(calls))
+            return True
+
+    executor = LosesAll(loses_others=True)
+    assert [one.error for one in sweep(task(), GRID, executor, every=False, told=silent)] == [None] * len(GRID)
+    assert sum(executor.taken_back) == executor.at_once
+
+
+def test_the_limit_is_an_hour_at_first_then_twenty_times_the_longest_and_never_below_two_minutes() -> None:
+    assert (sweeps.FIRST_LIMIT_S, sweeps.LONGEST_TIMES, sweeps.LEAST_LIMIT_S) == (3600, 20, 120)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A minute is enough for what starts anew, on a busy machine too."""
+    monkeypatch.setattr(sweeps, "LOOK_S", 0.2)
+    monkeypatch.setattr(sweeps, "LEAST_LIMIT_S", 20.0)
+    monkeypatch.setattr(sweeps, "LONGEST_TIMES", 0)
+
+
+def stops_a_process(done: int, _of: int) -> None:
+    if done == 1:
+        os.kill(active_children()[0].pid or 0, signal.SIGSTOP)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("impatient")
+def test_a_process_that_stops_and_a_variant_without_end_cost_no_other_variant_and_leave_no_process() -> None:
+    began = {child.pid for child in psutil.Process().children(recursive=True)}
+    with processes(2) as executor:
+        swept = sweep(task(), [ENDLESS, *GRID], executor, every=False, told=stops_a_process)
+    assert "given up after 20 s" in str(swept[0].error)
+    assert answers(swept[1:]) == answers(sweep(task(), GRID, Stuck(False), every=False, told=silent))
+    assert {child.pid for child in psutil.Process().children(recursive=True)} <= began | resource_trackers()
+
+
+def resource_trackers() -> set[int]:
+    return {child.pid for child in psutil.Process().children() if "resource_tracker" in " ".join(child.cmdline())}
+
+
+@pytest.fixture
+def dask_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    pytest.importorskip("distributed")
+    monkeypatch.setenv("DASK_CONFIG", str(tmp_path))
+    from runner.backtest import cluster
+    from tests.rigs.dask_cluster import DaskCluster
+
+    monkeypatch.setattr(cluster, "CONNECT_S", 30)
+    monkeypatch.setattr(cluster, "WORKERS_S", 10)
+    monkeypatch.setattr(cluster, "SILENT_S", 10.0)
+    with DaskCluster(tmp_path) as rig:
+        yield rig
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("impatient")
+def test_a_worker_that_stops_leaves_the_cluster_and_others_compute_what_it_had(dask_alone: Any) -> None:
+    from runner.backtest.cluster import cluster
+
+    workers = [dask_alone.start_worker(), dask_alone.start_worker()]
+
+    def told(done: int, _of: int) -> None:
+        if done == 1:
+            workers[0].send_signal(signal.SIGSTOP)
+
+    with cluster(dask_alone.address) as executor:
+        swept = sweep(task(), GRID, executor, every=False, told=told)
+    assert [one.error for one in swept] == [None] * len(GRID)
+    assert answers(swept) == answers(sweep(task(), GRID, Stuck(False), every=False, told=silent))
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("impatient")
+def test_a_variant_without_end_takes_two_workers_at_most_and_the_rest_is_computed_by_others(dask_alone: Any) -> None:
+    from runner.backtest.cluster import cluster
+
+    for _ in range(3):
+        dask_alone.start_worker()
+    with cluster(dask_alone.address) as executor:
+        swept = sweep(task(), [ENDLESS, *GRID], executor, every=False, told=silent)
+    assert "given up after 20 s" in str(swept[0].error)
+    assert [one.error for one in swept[1:]] == [None] * len(GRID)
