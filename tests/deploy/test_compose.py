@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,15 @@ import pytest
 import yaml
 from prometheus_client import Summary
 
+from mcp_server.storage.postgres.address import PostgresAddress
 from runner.container import DEFAULT
 from runner.metrics import Metrics
+from runner.settings import RunnerSettings
 from tests.deploy.image import instructions
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "monitoring"
+SHARED = yaml.safe_load((ROOT / "compose.postgres.yaml").read_text())["services"]
 SERVICES = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
 PANELS = json.loads((FOLDER / "dashboard.json").read_text("utf-8"))["panels"]
 QUERIES = [target["expr"] for panel in PANELS for target in panel["targets"]]
@@ -86,3 +90,49 @@ def test_the_container_has_its_volume_a_token_and_time_to_end_its_runs() -> None
     assert dict(instructions((ROOT / "Dockerfile").read_text()))["VOLUME"] == trader["volumes"][0].split(":")[1]
     assert trader["environment"]["TRADER_TOKEN"].startswith("${TRADER_TOKEN:?")
     assert int(trader["stop_grace_period"].rstrip("s")) >= float(DEFAULT[DEFAULT.index("--grace") + 1]) + 10
+
+
+def _with_variables(text: str) -> str:
+    """Return a value as Compose gives it where every variable is set, to a word."""
+    return re.sub(r"\$\{[A-Z_]+:[?-][^}]*\}", "word", text)
+
+
+def test_two_traders_of_one_journal_begin_once_it_answers_and_each_has_a_home_of_its_own() -> None:
+    traders = [SHARED[name] for name in ("one", "two")]
+    known = {f"TRADER_{field.upper()}" for field in RunnerSettings.model_fields}
+    (extras,) = {trader["build"]["args"]["EXTRAS"] for trader in traders}
+    offered = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    assert "postgres" in extras.strip("[]").split(",")
+    assert {*extras.strip("[]").split(",")} <= offered.keys()
+    assert dict(instructions((ROOT / "Dockerfile").read_text()))["ARG"].startswith("EXTRAS=")
+    for trader in traders:
+        assert trader["environment"].keys() - known == {"ANTHROPIC_API_KEY"}
+        assert trader["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+        assert int(trader["stop_grace_period"].rstrip("s")) >= float(DEFAULT[DEFAULT.index("--grace") + 1]) + 10
+    homes = [trader["volumes"][0].split(":") for trader in traders]
+    assert len({volume for volume, _ in homes}) == 2
+    assert {place for _, place in homes} == {dict(instructions((ROOT / "Dockerfile").read_text()))["VOLUME"]}
+    ports = [port for service in SHARED.values() for port in service.get("ports", [])]
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+    assert len(ports) == 2
+
+
+def test_the_journals_url_is_that_of_the_postgres_beside_it_whose_health_is_asked_for_over_tcp() -> None:
+    postgres, given = SHARED["postgres"], SHARED["one"]["environment"]
+    address = PostgresAddress.of(_with_variables(given["TRADER_DATABASE_URL"]))
+    made = {name: _with_variables(value) for name, value in postgres["environment"].items()}
+    assert address.hosts == ("postgres",)
+    assert address.parameters["sslmode"] == "disable", "the image has no TLS, and its network is this machine's"
+    assert (address.parameters["user"], address.parameters["password"], address.parameters["dbname"]) == (
+        made["POSTGRES_USER"],
+        made["POSTGRES_PASSWORD"],
+        made["POSTGRES_DB"],
+    )
+    assert re.fullmatch(r"postgres:\d+\.\d+(-\w+)?", postgres["image"]), "a tag that stays what it is"
+    how, program, *words = postgres["healthcheck"]["test"]
+    assert (how, program) == ("CMD", "pg_isready")
+    assert words == ["--host", "127.0.0.1", "--username", made["POSTGRES_USER"], "--dbname", made["POSTGRES_DB"]]
+    for secret in ("POSTGRES_PASSWORD", "TRADER_TOKEN"):
+        every = [text for service in SHARED.values() for text in service["environment"].values() if secret in text]
+        assert every
+        assert all(f"${{{secret}:?" in text for text in every), "it must be set, and stands in no file"
