@@ -43,11 +43,12 @@ _END = (
 _SIGNAL = f"INSERT INTO analysis_results ({', '.join(_SIGNALS)}) SELECT {unnested(_SIGNALS)}"
 
 _BEFORE = (
-    "SELECT latest.id, a.signal FROM (SELECT own.id AS id, max(e.id) AS before FROM executions e JOIN "  # noqa: S608 - ours
-    f"(SELECT {unnested({'id': 'BIGINT', 'strategy_id': 'INTEGER'})}) AS own "
-    "ON e.strategy_id = own.strategy_id WHERE e.\"trigger\" = 'schedule' AND e.status = 'success' AND e.id < own.id "
-    "GROUP BY own.id) AS latest JOIN analysis_results a ON a.execution_id = latest.before"
+    "SELECT latest.id, a.signal FROM (SELECT own.id AS id, (SELECT max(e.id) FROM executions e "  # noqa: S608 - ours
+    "WHERE e.strategy_id = own.strategy_id AND e.\"trigger\" = 'schedule' AND e.status = 'success' AND e.id < own.id) "
+    f"AS before FROM (SELECT {unnested({'id': 'BIGINT', 'strategy_id': 'INTEGER'})}) AS own) AS latest "
+    "JOIN analysis_results a ON a.execution_id = latest.before"
 )
+"""Postgres finds each maximum at the end of an index, however long the history of a strategy is."""
 
 
 def enter(connection: SqlConnection, end: End) -> SignalName | None:

@@ -66,12 +66,15 @@ class TakenSlots(NamedTuple):
     last: datetime
 
 
-def taken(connection: SqlConnection, first: datetime, last: datetime) -> dict[int, list[TakenSlots]]:
-    """Return which slots from `first` to `last` have a row already, by strategy id."""
+def taken(
+    connection: SqlConnection, strategies: Sequence[int], first: datetime, last: datetime
+) -> dict[int, list[TakenSlots]]:
+    """Return which slots of strategies, from `first` to `last`, have a row already, by strategy id."""
     rows = connection.execute(
-        "SELECT strategy_id, scheduled_at, scheduled_until FROM executions "
-        "WHERE scheduled_until >= ? AND scheduled_at <= ? AND \"trigger\" = 'schedule'",
-        [naive(first), naive(last)],
+        "SELECT strategy_id, scheduled_at, scheduled_until FROM executions "  # noqa: S608 - ours
+        "WHERE scheduled_until >= ? AND scheduled_at <= ? AND \"trigger\" = 'schedule' "
+        f"AND strategy_id IN (SELECT {unnested({'id': 'INTEGER'})})",
+        [naive(first), naive(last), [*strategies]],
     ).fetchall()
     rows_of: dict[int, list[TakenSlots]] = {}
     for strategy_id, at, until in rows:
@@ -186,10 +189,23 @@ def set_accounted(connection: SqlConnection, until: Mapping[int, datetime]) -> N
     )
 
 
-def known_strategies(connection: SqlConnection) -> dict[str, tuple[int, str, datetime | None]]:
-    """Return the id, the version and up to when it is accounted for, of every strategy in the journal, by name."""
-    rows = connection.execute("SELECT name, id, version, accounted_until FROM strategies").fetchall()
+def known_strategies(connection: SqlConnection, names: Sequence[str]) -> dict[str, tuple[int, str, datetime | None]]:
+    """Return the id, the version and up to when it is accounted for, of strategies in the journal, by name."""
+    rows = connection.execute(
+        "SELECT name, id, version, accounted_until FROM strategies "  # noqa: S608 - ours
+        f"WHERE name IN (SELECT {unnested({'name': 'VARCHAR'})})",
+        [[*names]],
+    ).fetchall()
     return {name: (strategy_id, version, until and _aware(until)) for name, strategy_id, version, until in rows}
+
+
+def accounted(connection: SqlConnection, after: datetime, until: datetime) -> dict[str, datetime]:
+    """Return the strategies that are accounted for beyond `after` and not beyond `until`, and up to when, by name."""
+    rows = connection.execute(
+        "SELECT name, accounted_until FROM strategies WHERE accounted_until > ? AND accounted_until <= ?",
+        [naive(after), naive(until)],
+    ).fetchall()
+    return {name: _aware(moment) for name, moment in rows}
 
 
 def _aware(moment: datetime) -> datetime:

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from mcp_server.domain.exchange import DEFAULT_EXCHANGE
 from mcp_server.domain.outcome import SlotRow, Status
-from mcp_server.domain.scoring.terms import terms_of
+from mcp_server.domain.scoring.terms import Terms, terms_of
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Retryable
 from mcp_server.storage.home import Home
@@ -152,9 +152,11 @@ class SlotStore:
                 strategy, passed = change.strategy, change.passed
                 strategy_id = mirror(connection, strategy, now)
                 if passed:
-                    known = slot_rows.taken(connection, passed[0].first, passed[-1].last).get(strategy_id, [])
+                    of = slot_rows.taken(connection, [strategy_id], passed[0].first, passed[-1].last)
+                    known = of.get(strategy_id, [])
                     free = [row for row in passed if not _taken(row, known)]
-                    slot_rows.insert_slots(connection, self._new(strategy_id, strategy, free), now)
+                    new = self._new(strategy_id, strategy, self._terms(strategy), free)
+                    slot_rows.insert_slots(connection, new, now)
                 after[change.name] = _accounted(change.schedule, before.get(change.name), now)
                 slot_rows.store_schedule(connection, strategy_id, after[change.name])
             return after
@@ -168,28 +170,36 @@ class SlotStore:
         """
         return self.database.write(lambda connection: slot_rows.take_back(connection, now, now + ASTRAY))
 
+    def accounted(self, after: datetime, now: datetime) -> dict[str, datetime]:
+        """Return the strategies that are accounted for beyond `after`, and up to when, by name; not those astray."""
+        return self.database.read(lambda connection: slot_rows.accounted(connection, after, now + ASTRAY))
+
     def claim(self, claims: Sequence[Claim], now: datetime) -> Claims:
         """Write the rows of slots, all of them or none; return those that are this runner's to run.
 
         A slot that has a row already is left as it is. One whose strategy is still running ends as `skipped_overlap`.
         """
         self._show()
+        terms = {claim.strategy.name: self._terms(claim.strategy) for claim in claims}  # others wait for what is below
 
         def work(connection: SqlConnection) -> Claims:
             assert self._liveness is not None  # noqa: S101 (it is shown)
             self._liveness.confirm(connection)
             if self._doubtful:
                 slot_rows.end_unclaimed(connection, self._doubtful, now)
-            return self._claim(connection, claims, now)
+            return self._claim(connection, claims, terms, now)
 
         done = self.database.write(work)
         self._doubtful.clear()
         return done
 
-    def _claim(self, connection: SqlConnection, claims: Sequence[Claim], now: datetime) -> Claims:
+    def _claim(
+        self, connection: SqlConnection, claims: Sequence[Claim], terms: Mapping[str, Terms], now: datetime
+    ) -> Claims:
         first, last = min(claim.first for claim in claims), max(claim.last for claim in claims)
-        taken, running = slot_rows.taken(connection, first, last), slot_rows.running(connection)
-        strategies = slot_rows.known_strategies(connection)
+        strategies = slot_rows.known_strategies(connection, [claim.strategy.name for claim in claims])
+        ids = [strategy_id for strategy_id, _, _ in strategies.values()]
+        taken, running = slot_rows.taken(connection, ids, first, last), slot_rows.running(connection)
         rows, runs = list[NewRow](), dict[str, tuple[Run, datetime | None]]()
         behind, accounted = dict[str, datetime](), dict[int, datetime]()
         for claim in claims:
@@ -205,16 +215,16 @@ class SlotStore:
             if version != strategy.version:
                 strategy_id = mirror(connection, strategy, now)
             free = [row for row in _rows(claim, overlaps=strategy_id in running) if not _taken(row, known)]
-            for new in self._new(strategy_id, strategy, free):
+            for new in self._new(strategy_id, strategy, terms[strategy.name], free):
                 rows.append(new)
                 if new.row.status is Status.RUNNING:
                     run = Run(strategy, "schedule", new.row.last, strategy.engine, now, self.default_exchange)
                     runs[new.key] = run, claim.start_deadline
             accounted[strategy_id] = claim.last
-        ids = slot_rows.insert_slots(connection, rows, now)
+        id_of = slot_rows.insert_slots(connection, rows, now)
         if accounted:
             slot_rows.set_accounted(connection, accounted)
-        started = [Claimed(ids[key], run, key, None, deadline) for key, (run, deadline) in runs.items()]
+        started = [Claimed(id_of[key], run, key, None, deadline) for key, (run, deadline) in runs.items()]
         return Claims(started, behind)
 
     def _show(self) -> None:
@@ -222,8 +232,10 @@ class SlotStore:
         if self._liveness is None:
             self._liveness = self.database.signs_of_life(self.home.running).show(uuid4().hex)
 
-    def _new(self, strategy_id: int, strategy: Strategy, rows: Sequence[SlotRow]) -> list[NewRow]:
-        terms = terms_of(strategy, strategy.engine, self.default_exchange)
+    def _terms(self, strategy: Strategy) -> Terms:
+        return terms_of(strategy, strategy.engine, self.default_exchange)
+
+    def _new(self, strategy_id: int, strategy: Strategy, terms: Terms, rows: Sequence[SlotRow]) -> list[NewRow]:
         return [NewRow(strategy_id, strategy, terms, row, self._key()) for row in rows]
 
     def _key(self) -> str:
