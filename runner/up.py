@@ -29,6 +29,7 @@ from runner.scheduler.recorder import Recorder
 from runner.scheduler.records import Ask, Follow, Record, Records
 from runner.scheduler.scheduler import Scheduler
 from runner.scheduler.schedules import Schedules
+from runner.scheduler.share import Share
 from runner.scheduler.skill_stop import SkillStop
 from runner.scheduler.slot_run import SlotRun
 from runner.scheduler.strategy_watch import StrategyWatch
@@ -97,7 +98,9 @@ class Up:
             tell=notices.tell,
             follow=self._following(notices),
         )
-        schedules = Schedules(context.slot_store, context.strategies, StrategyWatch(context.home, context.strategies))
+        watching = StrategyWatch(context.home, context.strategies)
+        share = Share(concurrency, alone=context.journal_database.path is not None)
+        schedules = Schedules(context.slot_store, context.strategies, watching, share)
         fellows = FellowRunners(context.slot_store, schedules.adopted, self.clock, notices.tell)
         shared = SharedEvaluations()
         connecting = (serving, connection.tools)

@@ -8,12 +8,19 @@ import anyio
 
 from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Status
 from mcp_server.domain.schedule.slots import due_at
+from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.journal.carry_out import NOT_BEGUN
 from mcp_server.storage.journal.rows import Claimed, Run
 from runner.memory import claude_runs
 
 RULES_AT_ONCE = 32
 """Runs without an agent on one exchange: a slow exchange holds up its own strategies, and no others."""
+
+RULES_AHEAD = 128
+"""How many more of them one of several runners claims: what it begins within a second or so."""
+
+AGENTS_AHEAD = 2
+"""How many times as many slots it claims for agents as may run: some are over before they ask one."""
 
 NEVER_BEGAN = Outcome(Status.MISSED, error=NOT_BEGUN, **NOTHING_SPENT)
 
@@ -42,6 +49,16 @@ class Concurrency:
     def turn(self, run: Run) -> anyio.CapacityLimiter:
         """Return what a run enters to begin: it waits there for its turn."""
         return self._turns[run.engine, run.strategy.config.exchange or self.default_exchange]
+
+    def kind(self, strategy: Strategy) -> tuple[str, str]:
+        """Return what its slots share their turns with."""
+        return strategy.engine, strategy.config.exchange or self.default_exchange
+
+    def most_claimed(self, kind: tuple[str, str]) -> int:
+        """Return how many slots of a kind may be claimed and not decided, where other runners share them."""
+        if kind[0] == "rules":
+            return RULES_AT_ONCE + RULES_AHEAD
+        return AGENTS_AHEAD * int(self._agents.total_tokens)
 
     def agent(self) -> anyio.CapacityLimiter:
         """Return what a run enters to start its agent: it waits there until one more may run."""

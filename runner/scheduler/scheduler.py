@@ -135,7 +135,8 @@ class Scheduler:
                     reason = missed_because.reason(self.troubles.of(CLAIMS))
                     for claimed in await self.schedules.claim(now, reason):
                         self._start(runs, claimed)
-                missed_because.accounted()
+                if (due := self.schedules.next_due()) is None or due > now:
+                    missed_because.accounted()
                 if self.troubles.note(CLAIMS, None, now):
                     logger.warning("slots are claimed again")
             except TraderError as error:
@@ -192,11 +193,15 @@ class Scheduler:
 
     async def _until_next(self, next_look: datetime) -> None:
         moments = [moment for moment in (self.schedules.next_due(), next_look) if moment is not None]
-        wait_s = (min(moments) - self.clock.now()).total_seconds()
-        await self.clock.sleep(min(max(wait_s, 0.001), TICK_S))
+        wait_s = min(max((min(moments) - self.clock.now()).total_seconds(), 0.001), TICK_S)
+        if self.schedules.withheld:
+            await self.schedules.share.until_more(self.clock, wait_s)
+        else:
+            await self.clock.sleep(wait_s)
 
     def _start(self, runs: TaskGroup, claimed: Claimed) -> None:
         self._tasks[claimed.execution_id] = _Task(anyio.CancelScope())
+        self.schedules.share.begin(claimed.run.strategy)
         runs.start_soon(self._one, claimed)
 
     async def _one(self, claimed: Claimed) -> None:
@@ -215,12 +220,15 @@ class Scheduler:
     async def _decide(self, claimed: Claimed, begin: Begin) -> Outcome | None:
         """Wait for the slot's turn, then let it run; None where it was stopped."""
         task = self._tasks[claimed.execution_id]
-        with task.scope:
-            async with self.concurrency.turn(claimed.run):
-                begin()
-                task.begun = True
-                return self.concurrency.refusal(claimed, self.clock.now()) or await self.run(claimed)
-        return None
+        try:
+            with task.scope:
+                async with self.concurrency.turn(claimed.run):
+                    begin()
+                    task.begun = True
+                    return self.concurrency.refusal(claimed, self.clock.now()) or await self.run(claimed)
+            return None
+        finally:
+            self.schedules.share.end(claimed.run.strategy)
 
     async def _watch_others(self) -> None:
         """Look, where machines share the journal, whether one of their programs was killed: soon after it was."""

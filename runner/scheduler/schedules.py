@@ -12,17 +12,18 @@ from typing import NamedTuple
 
 import anyio.to_thread
 
-from mcp_server.domain.schedule.plan import plan
-from mcp_server.domain.schedule.slots import due_at, next_slot
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Misconfigured, Retryable
 from mcp_server.storage.journal.rows import Claimed
 from mcp_server.storage.journal.slot_rows import StoredSchedule
-from mcp_server.storage.journal.slots import ASTRAY, Change, Claim, SlotStore
+from mcp_server.storage.journal.slots import ASTRAY, Change, SlotStore
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.scheduler.changes import change_of
+from runner.scheduler.due import Schedule, plan_claims
 from runner.scheduler.last_good import LastGood
 from runner.scheduler.one_by_one import one_by_one
+from runner.scheduler.share import AT_ONCE as CLAIMED_AT_ONCE
+from runner.scheduler.share import Share
 from runner.scheduler.strategy_watch import StrategyWatch
 
 logger = logging.getLogger(__name__)
@@ -42,24 +43,13 @@ class BrokenEdit(NamedTuple):
     runs_on: bool
 
 
-class Schedule:
-    """A strategy that is scheduled: up to when each of its slots has a row, and when the next one comes due."""
-
-    def __init__(self, strategy: Strategy, accounted_until: datetime) -> None:
-        self.strategy = strategy
-        self.account(accounted_until)
-
-    def account(self, until: datetime) -> None:
-        """Note that every slot up to a moment has a row."""
-        config = self.strategy.config
-        self.accounted_until = until
-        self.due = due_at(config, next_slot(config, until))
-
-
 class Schedules:
     """Adopts changes of the strategy folders, and claims what has come due."""
 
-    def __init__(self, slot_store: SlotStore, folders: StrategyFolders, strategy_watch: StrategyWatch) -> None:
+    def __init__(
+        self, slot_store: SlotStore, folders: StrategyFolders, strategy_watch: StrategyWatch, share: Share
+    ) -> None:
+        self.share = share
         self._slot_store = slot_store
         self._strategy_watch = strategy_watch
         self.last_good = LastGood(folders)
@@ -73,6 +63,8 @@ class Schedules:
         """When the folders were last looked at, and all changes adopted."""
         self._retried_at: datetime | None = None
         self.by_name: dict[str, Schedule] = {}
+        self.withheld: frozenset[str] = frozenset()
+        """Strategies that are due and whose run cannot begin soon: another runner may claim them."""
 
     async def refresh(self, now: datetime) -> Sequence[BrokenEdit]:
         """Look at the folders and adopt what came, changed or went; return the edits that broke a strategy.
@@ -189,7 +181,7 @@ class Schedules:
             return
         self.last_good.note(name, change.strategy)
         try:
-            self.by_name[name] = Schedule(change.strategy, change.schedule.accounted_until)
+            self.by_name[name] = Schedule(change.strategy, change.schedule.accounted_until, self.share.place(name))
             self._to_adopt.discard(name)
         except Exception as error:
             self._fail(name, error)
@@ -240,11 +232,14 @@ class Schedules:
         logger.error("%s", self._failed[name], exc_info=error)
 
     def next_due(self) -> datetime | None:
-        """Return the moment at which the next slot comes due; None: nothing is scheduled."""
-        return min((schedule.due for schedule in self.by_name.values()), default=None)
+        """Return the moment at which the next slot is to be claimed; None: nothing is scheduled."""
+        return min((schedule.due for name, schedule in self.by_name.items() if name not in self.withheld), default=None)
 
     async def claim(self, now: datetime, missed_because: str) -> list[Claimed]:
         """Claim what has come due, and return what is to be run, in the order in which it came due.
+
+        Where other runners share the slots, it may be a part of it: more is to be claimed where `next_due` is over, or
+        later where strategies are `withheld`.
 
         Args:
             now: the present.
@@ -254,10 +249,17 @@ class Schedules:
             Retryable, Misconfigured: as `Database.write`; no slot was claimed, and each is still due.
         """
         await self._set_right(now)
-        if not any(schedule.due <= now for schedule in self.by_name.values()):
+        takes, self.withheld = self.share.taker(), frozenset()
+        due = self._due(now)
+        if not self.share.alone and len(due) > CLAIMED_AT_ONCE:
+            await self._learn(min(schedule.accounted_until for schedule in due), now)
+            due = self._due(now)
+        if not due:
             return []
-        claims, failed = await anyio.to_thread.run_sync(self._claims, now, missed_because)
-        for name, error in failed.items():
+        most = None if self.share.alone else CLAIMED_AT_ONCE
+        planned = await anyio.to_thread.run_sync(plan_claims, due, now, missed_because, takes, most)
+        claims, self.withheld = planned.claims, frozenset(planned.withheld)
+        for name, error in planned.failed.items():
             self._fail(name, error)
         if not claims:
             return []
@@ -271,21 +273,15 @@ class Schedules:
         started = [claimed for part in done for claimed in part.started]
         return sorted(started, key=lambda claimed: (claimed.run.as_of, claimed.execution_id))
 
-    def _claims(self, now: datetime, missed_because: str) -> tuple[list[Claim], dict[str, Exception]]:
-        """Plan what is due, in a thread; return the claims, and what kept a strategy's slots from being computed."""
-        due = sorted((schedule.due, name) for name, schedule in self.by_name.items() if schedule.due <= now)
-        claims, failed = list[Claim](), dict[str, Exception]()
-        for _, name in due:
-            schedule = self.by_name[name]
-            strategy, after = schedule.strategy, schedule.accounted_until
-            try:
-                planned = plan(strategy.config, after, now, missed_because)
-            except Exception as error:
-                failed[name] = error
-                continue
-            if planned is not None:
-                claims.append(Claim(strategy, after, planned.run, planned.passed, planned.start_deadline))
-        return claims, failed
+    def _due(self, now: datetime) -> list[Schedule]:
+        return [schedule for schedule in self.by_name.values() if schedule.due <= now]
+
+    async def _learn(self, after: datetime, now: datetime) -> None:
+        """Note what other runners have claimed."""
+        accounted = await anyio.to_thread.run_sync(self._slot_store.accounted, after, now)
+        for name, until in accounted.items():
+            if name in self.by_name and until > self.by_name[name].accounted_until:
+                self._account(name, until)
 
     async def _set_right(self, now: datetime) -> None:
         """Go on from the present after a clock that was far ahead: what it called missed is still to come."""

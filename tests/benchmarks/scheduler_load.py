@@ -54,11 +54,12 @@ def measure(strategies: int, minutes: int) -> Load:
         home = Home(Path(folder))
         home.prepare()
         for number in range(strategies):
-            _write(home, number)
+            write_strategy(home, number)
         return _run(home, minutes + WARM_UP_MINUTES)
 
 
-def _write(home: Home, number: int) -> None:
+def write_strategy(home: Home, number: int) -> None:
+    """Write a strategy by rules that is due every minute, on one of three symbols."""
     pairs = ("BTC/USDT", "ETH/USDT", "SOL/USDT")
     rules = {
         "timeframe": "1m",
@@ -90,7 +91,7 @@ def _run(home: Home, minutes: int) -> Load:
                 time.sleep(60)
                 runner_mb.append(process.memory_info().rss / 1e6)
                 server_mb.append(sum(child.memory_info().rss for child in process.children()) / 1e6)
-                cpu_s.append((_cpu_s(process), sum(map(_cpu_s, process.children()))))
+                cpu_s.append((processor_s(process), sum(map(processor_s, process.children()))))
             time.sleep(5)
         finally:
             runner.terminate()
@@ -111,7 +112,8 @@ def _run(home: Home, minutes: int) -> Load:
     return Load(late_s, ended_s, statuses, runner_mb, server_mb, (cpu_ms[0], cpu_ms[1]))
 
 
-def _cpu_s(process: psutil.Process) -> float:
+def processor_s(process: psutil.Process) -> float:
+    """Return the processor time of a process, without its children."""
     times = process.cpu_times()
     return float(times.user + times.system)
 

@@ -18,6 +18,7 @@ from runner.scheduler.concurrency import Concurrency
 from runner.scheduler.recorder import Recorder
 from runner.scheduler.scheduler import Scheduler
 from runner.scheduler.schedules import Schedules
+from runner.scheduler.share import Share
 from runner.scheduler.slot_run import SlotRun
 from runner.scheduler.strategy_watch import StrategyWatch
 from runner.scheduler.troubles import Troubles
@@ -91,14 +92,16 @@ def make_scheduler(
 ) -> Scheduler:
     """Give a scheduler of a home that is not up yet."""
     slot_store, troubles = SlotStore(machine.database, machine.home), Troubles()
+    concurrency = Concurrency("simulated", 1)
+    share = Share(concurrency, alone=machine.database.path is not None)
     watch = StrategyWatch(machine.home, machine.folders)
     return Scheduler(
         clock=clock,
         slot_store=slot_store,
-        schedules=Schedules(slot_store, machine.folders, watch),
+        schedules=Schedules(slot_store, machine.folders, watch, share),
         run=cast(SlotRun, engine),
         recorder=Recorder(machine.journal, clock),
-        concurrency=Concurrency("simulated", 1),
+        concurrency=concurrency,
         after_run=AfterRun(
             machine.database, machine.folders, "simulated", troubles, lambda _: None, no_report, lambda *_: None
         ),

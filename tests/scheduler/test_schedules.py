@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from mcp_server.domain.strategy.strategy import Strategy
+from runner.scheduler.concurrency import Concurrency
 from runner.scheduler.schedules import Schedules
+from runner.scheduler.share import Share
 from runner.scheduler.strategy_watch import StrategyWatch
 from tests.rigs.journal_databases import away
 from tests.scheduler.hand_driven import driven
@@ -292,7 +294,8 @@ async def test_an_edit_of_the_time_zone_alone_is_an_edit_of_the_schedule(home: P
 
 async def test_a_strategy_that_two_runners_see_one_after_the_other_is_due_from_the_first_on(home: Path) -> None:
     early, late = Machine(home), Machine(home)
-    schedules = [Schedules(m.slot_store, m.folders, StrategyWatch(m.home, m.folders)) for m in (early, late)]
+    share = Share(Concurrency("simulated", 1), alone=True)
+    schedules = [Schedules(m.slot_store, m.folders, StrategyWatch(m.home, m.folders), share) for m in (early, late)]
     for machine in (early, late):
         machine.slot_store.open()
     await schedules[1].refresh(at("11:00"))
