@@ -28,6 +28,9 @@ IDLE_S = 60.0
 LOOK_S = 0.2
 """How often it looks whether the server is there."""
 
+NICENESS = 10
+"""Where processors are busy, whatever else runs goes before pictures: a runner draws one for each new signal."""
+
 MOST_MEMORY_BYTES = 2_500_000_000
 MOST_PROCESSOR_S = 600
 """Of all its pictures. Who asks for one more gets it from the next process."""
@@ -69,6 +72,8 @@ def main() -> None:
         return
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches it too; the server ends it
+    if hasattr(os, "nice"):  # Windows has none
+        os.nice(NICENESS)
     bound(memory_bytes=MOST_MEMORY_BYTES, processor_s=MOST_PROCESSOR_S)
     answers, sys.stdout = sys.stdout.buffer, sys.stderr
     import mcp_server.charts.draw_backtest  # noqa: F401 (the first chart is still on its way)

@@ -3,7 +3,8 @@
 from base64 import b64decode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx2
@@ -32,6 +33,9 @@ from mcp_server.domain.strategy.agents import NOT_FOR_AGENTS
 from mcp_server.domain.strategy.rules_outcome import TOGETHER
 from mcp_server.errors import PROBLEM, REMEDY, RETRYABLE, Retryable, TraderError, UpstreamRejected, root
 from runner.tool_server.server import Address
+
+if TYPE_CHECKING:
+    import ssl
 
 Telling = Callable[[str], None]
 """Called with what a tool is doing."""
@@ -150,6 +154,17 @@ Connecting = Callable[[], AbstractAsyncContextManager[Tools]]
 """Gives a connection to the tool server, for the duration of a block."""
 
 
+@cache
+def trust(*, encrypted: bool) -> "ssl.SSLContext":
+    """Return whose certificates connections trust: the usual authorities', or nobody's where none is to be shown.
+
+    It is made once. To read the authorities takes longer than a run by rules, and each report has a connection.
+    """
+    import ssl
+
+    return httpx2.create_ssl_context(trust_env=False) if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
 @asynccontextmanager
 async def connected(address: Address) -> AsyncIterator[Tools]:
     """Connect to a tool server.
@@ -162,7 +177,12 @@ async def connected(address: Address) -> AsyncIterator[Tools]:
     mode = LATEST_MODERN_VERSION if address.of_this_program else "auto"  # which asks what it speaks
     try:
         async with (
-            httpx2.AsyncClient(headers=headers, timeout=timeout, trust_env=False) as http,
+            httpx2.AsyncClient(
+                headers=headers,
+                timeout=timeout,
+                trust_env=False,
+                verify=trust(encrypted=address.url.startswith("https:")),
+            ) as http,
             Client(streamable_http_client(address.url, http_client=http), mode=mode) as client,
         ):
             yield Tools(client)

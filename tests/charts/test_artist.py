@@ -38,6 +38,8 @@ def test_the_picture_is_the_same_as_in_this_process_and_the_process_stays_for_th
     assert first == draw(what)
     assert shared.draw(chart(waves(40))) == draw(chart(waves(40)))
     assert process_of(shared) is process
+    if sys.platform != "win32":
+        assert psutil.Process(process.pid).nice() > psutil.Process().nice(), "all else goes before it"
 
 
 def test_pictures_that_are_asked_for_at_once_come_each_to_its_own(shared: Artist) -> None:
