@@ -205,7 +205,8 @@ class SlotStore:
         for claim in claims:
             strategy = claim.strategy
             strategy_id, version, until = strategies.get(strategy.name, (0, "", None))
-            if until is not None and claim.after < until <= now + ASTRAY:
+            # A runner with another version may have another schedule: what that has accounted for says nothing here.
+            if version == strategy.version and until is not None and claim.after < until <= now + ASTRAY:
                 behind[strategy.name] = until
                 continue
             known = taken.get(strategy_id, [])
@@ -254,7 +255,9 @@ def _rows(claim: Claim, *, overlaps: bool) -> list[SlotRow]:
 
 def _accounted(schedule: StoredSchedule, before: StoredSchedule | None, now: datetime) -> StoredSchedule:
     """Return what is to be noted: what is due since `before` was noted with the same schedule stays due."""
-    if before is None or before.config != schedule.config or before.accounted_until > now + ASTRAY:
+    if before is None or before.config is None or before.accounted_until > now + ASTRAY:
+        return schedule
+    if before.config != schedule.config and before.version != schedule.version:
         return schedule
     return replace(schedule, since=before.since, accounted_until=before.accounted_until)
 
