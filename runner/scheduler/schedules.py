@@ -277,10 +277,11 @@ class Schedules:
         return [schedule for schedule in self.by_name.values() if schedule.due <= now]
 
     async def _learn(self, after: datetime, now: datetime) -> None:
-        """Note what other runners have claimed."""
+        """Note what other runners have claimed of the same versions."""
         accounted = await anyio.to_thread.run_sync(self._slot_store.accounted, after, now)
-        for name, until in accounted.items():
-            if name in self.by_name and until > self.by_name[name].accounted_until:
+        for name, (version, until) in accounted.items():
+            schedule = self.by_name.get(name)
+            if schedule and version == schedule.strategy.version and until > schedule.accounted_until:
                 self._account(name, until)
 
     async def _set_right(self, now: datetime) -> None:

@@ -199,13 +199,13 @@ def known_strategies(connection: SqlConnection, names: Sequence[str]) -> dict[st
     return {name: (strategy_id, version, until and _aware(until)) for name, strategy_id, version, until in rows}
 
 
-def accounted(connection: SqlConnection, after: datetime, until: datetime) -> dict[str, datetime]:
-    """Return the strategies that are accounted for beyond `after` and not beyond `until`, and up to when, by name."""
+def accounted(connection: SqlConnection, after: datetime, until: datetime) -> dict[str, tuple[str, datetime]]:
+    """Return the strategies accounted for beyond `after`, not beyond `until`: version and to when, by name."""
     rows = connection.execute(
-        "SELECT name, accounted_until FROM strategies WHERE accounted_until > ? AND accounted_until <= ?",
+        "SELECT name, version, accounted_until FROM strategies WHERE accounted_until > ? AND accounted_until <= ?",
         [naive(after), naive(until)],
     ).fetchall()
-    return {name: _aware(moment) for name, moment in rows}
+    return {name: (version, _aware(moment)) for name, version, moment in rows}
 
 
 def _aware(moment: datetime) -> datetime:

@@ -170,8 +170,11 @@ class SlotStore:
         """
         return self.database.write(lambda connection: slot_rows.take_back(connection, now, now + ASTRAY))
 
-    def accounted(self, after: datetime, now: datetime) -> dict[str, datetime]:
-        """Return the strategies that are accounted for beyond `after`, and up to when, by name; not those astray."""
+    def accounted(self, after: datetime, now: datetime) -> dict[str, tuple[str, datetime]]:
+        """Return the strategies that are accounted for beyond `after`: by which version, and up to when, by name.
+
+        Those astray are left out.
+        """
         return self.database.read(lambda connection: slot_rows.accounted(connection, after, now + ASTRAY))
 
     def claim(self, claims: Sequence[Claim], now: datetime) -> Claims:

@@ -12,7 +12,9 @@ from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Status
 from mcp_server.domain.schedule.slots import due_at, next_slot
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.journal.slots import SlotStore
+from runner.scheduler.concurrency import Concurrency
 from runner.scheduler.schedules import Schedules
+from runner.scheduler.share import Share
 from runner.scheduler.strategy_watch import StrategyWatch
 from tests.rigs.journal_databases import IN_POSTGRES, URLS, postgres_url
 from tests.scheduler.slot_homes import Machine, at, strategy, write
@@ -43,7 +45,8 @@ class Alone:
         machine = self.machine
         self.store = SlotStore(machine.database, machine.home)
         self.store.open()
-        self.schedules = Schedules(self.store, machine.folders, StrategyWatch(machine.home, machine.folders))
+        watching, share = StrategyWatch(machine.home, machine.folders), Share(Concurrency("simulated", 1), alone=False)
+        self.schedules = Schedules(self.store, machine.folders, watching, share)
 
     def restart(self, now: datetime) -> None:
         """End, and go on as another process, which knows of no slots but those that the journal has scheduled."""
