@@ -1,4 +1,4 @@
-"""The commands of the page on backtesting, as a reader types them."""
+"""The commands of the pages that tell of backtests, as a reader types them; those of a cluster need one."""
 
 import re
 import shlex
@@ -9,12 +9,13 @@ import pytest
 from tests.runner.conftest import trader_in
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "guides" / "backtesting.md"
+PAGES = [ROOT / "docs" / "guides" / name for name in ("backtesting.md", "scaling.md")]
 DOCUMENTED = dict.fromkeys(
     line
-    for block in re.findall(r"```sh\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    for page in PAGES
+    for block in re.findall(r"```sh\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
     for line in block.splitlines()
-    if line.startswith("claude-trader backtest ")
+    if line.startswith("claude-trader backtest ") and "://" not in line
 )
 
 

@@ -123,6 +123,26 @@ def test_a_reader_reads_and_changes_nothing(server: Journals, home: Path) -> Non
             database.write(lambda c: c.execute("UPDATE strategies SET status = 'paused'"))
 
 
+def test_the_steps_of_the_page_put_two_homes_on_one_journal(server: Journals, tmp_path: Path) -> None:
+    (steps,) = re.findall(r"## One journal for several machines\n.*?```sh\n(.*?)```", PAGE, re.DOTALL)
+    install, url, *ours, up = [line.partition("  # ")[0].rstrip() for line in steps.splitlines()]
+    assert (install, up) == ("pip install 'claude-trader[postgres]'", "claude-trader up")
+    name, _, written = shlex.split(url)[1].partition("=")
+    address = PostgresAddress.of(written)
+    assert (address.parameters["user"], address.parameters["sslmode"]) == ("journal_runner", "verify-full")
+    seen = []
+    for home in (tmp_path / "one", tmp_path / "two"):
+        home.mkdir()
+        trader = trader_in(home)
+        for command in [*ours, "claude-trader run rsi-reversion"]:
+            done = trader(*shlex.split(command)[1:], **{name: server.of("journal_runner")})
+            assert done.code == ("status" in command), (command, done.err)  # the scheduler does not run
+        seen.append(
+            len(trader("signals", "rsi-reversion", "--json", **{name: server.of("journal_runner")}).json["signals"])
+        )
+    assert seen == [1, 2], "each sees the runs of both"
+
+
 def test_a_newer_schema_is_the_owners_to_make(server: Journals, monkeypatch: pytest.MonkeyPatch) -> None:
     known = schema.postgres_migrations()
     newer = {**known, max(known) + 1: "CREATE TABLE more (n INTEGER)"}
