@@ -20,6 +20,16 @@ PROGRAMS = Path(sys.executable).parent
 ELSEWHERE = "/usr/bin:/bin"
 
 
+def quick(home: Path, folder: Path | None = None) -> Command:
+    """Return what runs the demo, whose backtest is proven at few candles."""
+    return trader_in(home, folder, "tests.rigs.quick_backtests")
+
+
+@pytest.fixture
+def trader(home: Path) -> Command:
+    return quick(home)
+
+
 @dataclass(frozen=True)
 class Shown:
     """A demo of one day, and the home that it ran in."""
@@ -32,7 +42,7 @@ class Shown:
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
     """What a demo of one day says where PATH lacks this environment's programs; each demo takes seconds."""
     home = tmp_path_factory.mktemp("home")
-    done = trader_in(home)("demo", "--days", "1", PATH=ELSEWHERE)
+    done = quick(home)("demo", "--days", "1", PATH=ELSEWHERE)
     assert (done.code, done.err) == (0, "")
     return Shown(home, done)
 
@@ -51,7 +61,7 @@ def second(shown: Shown) -> Done:
         file.write_text("mine")
     (shown.home / ".demo" / "outbox" / f"{'a' * 32}.json").write_text("left by a demo that was killed")
     (shown.home / ".env").write_text("TRADER_AS_OF=2020-01-01T00:00Z\n")
-    return trader_in(shown.home)("demo", "--days", "1", PATH=ELSEWHERE, TRADER_AS_OF="2019-01-01T00:00Z")
+    return quick(shown.home)("demo", "--days", "1", PATH=ELSEWHERE, TRADER_AS_OF="2019-01-01T00:00Z")
 
 
 def test_the_demo_shows_signals_with_reasons_the_journal_and_what_to_try_next(trader: Command, home: Path) -> None:
@@ -151,7 +161,7 @@ def test_what_to_try_next_is_a_name_alone_where_that_starts_it(monkeypatch: pyte
 def test_below_the_current_folder_a_program_is_named_by_its_relative_path_also_where_only_ascii_can_be_shown(
     home: Path,
 ) -> None:
-    below = trader_in(home, PROGRAMS.parents[1])
+    below = quick(home, PROGRAMS.parents[1])
     done = below("demo", "--days", "1", PATH=ELSEWHERE, COLUMNS="80", PYTHONIOENCODING="ascii")
     relative = f"{PROGRAMS.parent.name}/{PROGRAMS.name}"
     assert (done.code, done.err) == (0, "")

@@ -18,7 +18,7 @@ from mcp_server.storage.journal.entries import Entry
 from mcp_server.storage.journal.runs import Journal
 from tests.acceptance.test_http import serving
 from tests.rigs.processes import left
-from tests.runner.conftest import Command
+from tests.runner.conftest import Command, trader_in
 from tests.storage.test_database import held_by_a_shell
 
 KEYS = ["status", "signal", "confidence", "reasoning", "as_of", "price", "engine", "cost_usd", "execution_id"]
@@ -258,13 +258,9 @@ def test_settings_that_are_empty_are_as_if_not_there(trader: Command) -> None:
 def test_a_home_of_nobody_and_an_unreadable_env_file_are_told(trader: Command, home: Path) -> None:
     assert "names no user of this machine" in trader("signals", TRADER_HOME="~nosuchuser/x").err
     (home / ".env").write_bytes(b"\xff\xfe\x00")
-    server = subprocess.run(
-        [sys.executable, "-m", "mcp_server"], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-    )
-    command = trader("status")
-    for code, err in ((server.returncode, server.stderr), (command.code, command.err)):
-        assert code == 1
-        assert ".env' cannot be read" in err
+    for done in (trader_in(home, program="mcp_server")(), trader("status")):
+        assert done.code == 1
+        assert ".env' cannot be read" in done.err
 
 
 def test_sigterm_ends_a_run_also_where_a_shell_had_sigint_ignored(home: Path) -> None:

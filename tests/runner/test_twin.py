@@ -1,6 +1,7 @@
 """The twin of a run by Claude: its rules, evaluated beside it for nothing, and seen by no agent."""
 
 import json
+import subprocess
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -21,8 +22,10 @@ from runner.claude import twin
 from runner.claude.twin import with_twin
 from runner.cli.context import Context
 from runner.execute import Runner
+from runner.tool_server import server_process
 from runner.tool_server.client import Connecting, Tools, connected
 from runner.tool_server.server import Address, tool_server
+from tests.rigs.forked_server import forking
 from tests.rigs.scripted_messages_api import ORCHESTRATOR, Held, ScriptedMessagesApi, answer
 from tests.runner.claude_runs import ADMISSION, AS_OF, GOOD_ANSWER, KEY, PRICE, RSI, START_BOTH, script, strategy
 
@@ -285,6 +288,7 @@ def paired(tmp_path_factory: pytest.TempPathFactory) -> PairedRun:
     with pytest.MonkeyPatch.context() as patch, ScriptedMessagesApi(steps) as api:
         patch.setenv("TRADER_HOME", str(home))
         patch.setattr(twin, "AFTER_S", 120)
+        patch.setattr(server_process, "Popen", forking(subprocess.Popen))
         patch.setenv("ANTHROPIC_BASE_URL", api.url)
         patch.setenv("ANTHROPIC_API_KEY", KEY)
         ended, score, by_rules = anyio.run(run_both)

@@ -1,6 +1,3 @@
-import os
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +9,7 @@ from mcp_server.errors import BadInput
 from mcp_server.storage.candles.import_file import import_candle_file, read_candle_file
 from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
+from tests.rigs.forked_script import ForkedScript
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SERIES = Series("coinbase", "BTC/USD", "1h")
@@ -126,7 +124,7 @@ for file in sys.argv[1:]:
 """
 
 
-def test_times_do_not_depend_on_the_zone_of_the_machine(tmp_path: Path) -> None:
+def test_times_do_not_depend_on_the_zone_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("iso", "spaces"):
         (tmp_path / f"{name}.csv").write_text(SAME[name])
     (tmp_path / "offset.csv").write_text(SAME["iso"].replace("T11:00:00Z", "T13:00:00+02:00"))
@@ -140,14 +138,9 @@ def test_times_do_not_depend_on_the_zone_of_the_machine(tmp_path: Path) -> None:
         pq.write_table(pa.table({"timestamp": moments, **values}), tmp_path / f"{name}.parquet")
     files = sorted(str(file) for file in tmp_path.glob("*.*"))
     assert len(files) == 6
-    done = subprocess.run(
-        [sys.executable, "-c", READ, *files],
-        env={**os.environ, "TZ": "America/New_York"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.splitlines() == ["1498906800000 1498910400000"] * 6, done.stderr
+    monkeypatch.setenv("TZ", "America/New_York")
+    with ForkedScript(READ, *files) as reader:
+        assert reader.communicate().splitlines() == ["1498906800000 1498910400000"] * 6
 
 
 @pytest.mark.parametrize("name", ["x[1]", "a*b", "q?", "[!a]", "**", "{a,b}"])

@@ -1,8 +1,5 @@
 """What the store knows of every series: ranges, revisions, and a mark by which others' writes are seen."""
 
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +15,7 @@ from mcp_server.storage.candles.store import CandleStore, Known
 from mcp_server.storage.database import Database
 from mcp_server.storage.database_file import SHORT_PATIENCE_S
 from mcp_server.storage.schema import migrations, schema_version
+from tests.rigs.forked_script import ForkedScript
 from tests.storage.conftest import HOUR, OTHER, PARTS, SERIES, candles, hours, runs, span
 from tests.storage.test_database import held_by_a_shell
 
@@ -122,12 +120,8 @@ CandleStore(Database(Path(sys.argv[1]))).save(SERIES, candles(1, close=120), spa
 def test_the_mark_and_the_revision_show_what_another_process_wrote(store: CandleStore, home: Path) -> None:
     store.add([(SERIES, candles(1), span(1, 2))])
     before = store.stamp()
-    subprocess.run(
-        [sys.executable, "-c", WRITE, str(home / "claude_trader.duckdb")],
-        check=True,
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "PYTHONPATH": ""},
-    )
+    with ForkedScript(WRITE, str(home / "claude_trader.duckdb")) as writer:
+        assert writer.wait(60) == 0
     assert store.stamp() != before
     assert store.index(5)[SERIES].revision == 1
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import duckdb
@@ -13,6 +14,7 @@ from mcp_server.errors import Retryable
 from mcp_server.storage.database import Database
 from mcp_server.storage.database_file import PATIENCE_S, DatabaseFile
 from mcp_server.storage.home import Home
+from tests.rigs.forked_script import ForkedScript
 
 pytestmark = pytest.mark.usefixtures("each_migrated")
 
@@ -43,9 +45,11 @@ def count(database: Database) -> int:
 
 
 def test_four_programs_that_write_as_fast_as_they_can_lose_nothing(database: Database) -> None:
-    commands = [[sys.executable, "-c", WRITER, str(database.path), str(who), str(WRITES)] for who in range(4)]
-    writers = [subprocess.Popen(command) for command in commands]
-    assert [writer.wait(120) for writer in writers] == [0] * 4
+    with ExitStack() as programs:
+        writers = [
+            programs.enter_context(ForkedScript(WRITER, str(database.path), str(who), str(WRITES))) for who in range(4)
+        ]
+        assert [writer.wait(120) for writer in writers] == [0] * 4
     assert count(database) == 4 * WRITES
 
 
