@@ -23,7 +23,6 @@ from runner.backtest.files import trades_csv
 from runner.cli.show_backtest import backtest as show_backtest
 from tests.backtest.made_backtests import FIRST_MS, candles_of
 
-SEEDS = 60
 MOST_CANDLES = 300
 ANNUAL = ("cagr_pct", "volatility_pct", "sharpe", "sortino", "calmar")
 CONDITIONS = (
@@ -83,9 +82,10 @@ def shown(done: Backtest, answer: dict[str, Any], assets: PageAssets) -> str:
     return re.sub("[<>]", " ", " ".join(answer["summary"]) + page) + terminal.get()
 
 
-def test_every_value_is_a_number_or_null_and_all_of_it_can_be_shown_whatever_the_series_is() -> None:
+@pytest.mark.parametrize("seeds", [30, pytest.param(60, marks=pytest.mark.long)])
+def test_every_value_is_a_number_or_null_and_all_of_it_can_be_shown_whatever_the_series_is(seeds: int) -> None:
     assets, kinds = backtest_page_assets(), set[str]()
-    for seed in range(SEEDS):
+    for seed in range(seeds):
         task = odd_task(seed)
         if len(task.candles) < 2:
             with pytest.raises(BadInput, match="at least two"):

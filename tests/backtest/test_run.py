@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mcp_server.domain.backtest import look_ahead
 from mcp_server.domain.backtest.answer import Backtest
 from mcp_server.domain.backtest.assumptions import Assumptions
 from mcp_server.domain.backtest.run import BacktestTask, run_backtest, run_simulation
@@ -208,7 +209,8 @@ def test_the_parts_of_the_work_are_told_in_order() -> None:
     assert shares == sorted(shares)
 
 
-def test_the_candles_on_which_entries_and_exits_were_decided_are_checked() -> None:
+def test_the_candles_on_which_entries_and_exits_were_decided_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(look_ahead, "CUTS", 20)  # of others
     given = task(
         wave(1_000), {"buy": "crosses_above(close, prev(close, 3))", "sell": "crosses_below(close, prev(close, 3))"}
     )

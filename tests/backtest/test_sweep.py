@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from mcp_server.domain.backtest import look_ahead
 from mcp_server.domain.backtest.look_ahead import CUTS
 from mcp_server.domain.backtest.run import BacktestTask, run_backtest
 from mcp_server.domain.backtest.vary import Variant, variants
@@ -108,7 +109,10 @@ class Elsewhere(ThreadPoolExecutor, SharingExecutor):
         return super().submit(fn, *args, **kwargs)
 
 
-def test_an_executor_elsewhere_gets_the_candles_once_and_no_more_calls_than_it_takes() -> None:
+def test_an_executor_elsewhere_gets_the_candles_once_and_no_more_calls_than_it_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(look_ahead, "CUTS", 5)
     grid = variants(strategy(), ["rsi(14)=rsi(7),rsi(21),rsi(28)", "40=35"])
     with Elsewhere() as executor:
 

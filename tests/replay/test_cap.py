@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,12 @@ from tests.rigs.replays import replay_of, watching
 DIP = watching(budget={"usd_per_run": "0.30"})
 
 
-@pytest.mark.parametrize("seed", range(4))
+def seeds(count: int) -> list[Any]:
+    """Return one seed, and as many as that in all for `make long`."""
+    return [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, count))]
+
+
+@pytest.mark.parametrize("seed", seeds(4))
 async def test_what_passes_the_cap_is_less_than_the_dearest_turn(home: Path, seed: int) -> None:
     api = PlayedApi(seed, together=3)
     cap = Decimal("1.5") + Decimal(seed) / 7
@@ -24,7 +30,7 @@ async def test_what_passes_the_cap_is_less_than_the_dearest_turn(home: Path, see
     assert api.most_at_once >= 3
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", seeds(3))
 async def test_a_cap_below_the_cost_of_the_very_first_run_holds_too(home: Path, seed: int) -> None:
     api, cap = PlayedApi(seed, most_tokens=4_000), Decimal("0.035")
     played = await play(home, replay_of(2, str(cap), strategy=DIP), api)

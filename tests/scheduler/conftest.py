@@ -1,4 +1,4 @@
-"""The command line as a process of its own, as in the runner's tests, and where journals are kept."""
+"""The command line, as in the runner's tests, and where journals are kept."""
 
 from tests.rigs.journal_databases import kept_in
 from tests.runner.conftest import trader
