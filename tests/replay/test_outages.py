@@ -38,7 +38,9 @@ def first_fail(count: int, status: int | None) -> Answer:
     return lambda moment, number: status if next(left, None) is not None else 200
 
 
-@pytest.mark.parametrize("status", [429, 529, 500, None])
+@pytest.mark.parametrize(
+    "status", [529, None, *(pytest.param(status, marks=pytest.mark.long) for status in (429, 500))]
+)
 async def test_a_moment_that_the_api_could_not_serve_is_taken_up_again_in_its_row(
     home: Path, status: int | None
 ) -> None:

@@ -1,4 +1,4 @@
-"""`claude-trader score`: the real command, in a process of its own, and the tool that it asks."""
+"""`claude-trader score`: the real command, and the tool that it asks."""
 
 import json
 import os
