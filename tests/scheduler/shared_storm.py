@@ -46,12 +46,11 @@ class Storm:
         planned = sorted(plan, key=lambda event: event[0])
         while len(self.kills) < kills:
             while planned and planned[0][0] <= len(self.kills):
+                self._mend()  # what happens to a machine that is cut off, nothing else does
                 planned.pop(0)[1](self)
             self._kill_one()
             self._mend_if_due()
-        while self._cut is not None:
-            time.sleep(0.1)
-            self._mend_if_due()
+        self._mend()
 
     def _kill_one(self) -> None:
         """Kill a runner, while another one that schedules outlives it by more than it takes to notice."""
@@ -144,6 +143,12 @@ class Storm:
             f"starts_with(run_key, '{key}')" for key, life in machine.keys().items() if life.killed_s is None
         )
         return len(self.audit.ask(f"SELECT 1 FROM executions WHERE status = 'running' AND ({own})"))
+
+    def _mend(self) -> None:
+        """Wait until no machine is cut off."""
+        while self._cut is not None:
+            time.sleep(0.1)
+            self._mend_if_due()
 
     def _mend_if_due(self) -> None:
         if self._cut is None or time.time() < self._cut[1].began_s + self.cut_s:

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from statistics import median
@@ -13,12 +13,13 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from mcp_server.domain.outcome import Status
+from mcp_server.domain.schedule.slots import due_at
 from mcp_server.domain.strategy.format import Config
 from tests.rigs.running_up import marked
 from tests.rigs.warm import forked_by
 from tests.scheduler.accounts import account
 from tests.scheduler.shared_audit import Audit, Change, over_budget, overwritten, run_twice
-from tests.scheduler.shared_machines import Life, Machine
+from tests.scheduler.shared_machines import SPEED, Life, Machine, Shared
 
 NOTICED_S = 2.0
 CUT_OFF_S = 60.0
@@ -108,7 +109,18 @@ class Verdict:
 
     def __str__(self) -> str:
         """Give it as Markdown."""
-        kinds = ("lost", "doubled", "torn", "run twice", "over budget", "falsely", "overwritten", "noticed", "left")
+        kinds = (
+            "lost",
+            "doubled",
+            "torn",
+            "run twice",
+            "early",
+            "over budget",
+            "falsely",
+            "overwritten",
+            "noticed",
+            "left",
+        )
         counts = {kind: sum(problem.startswith(kind) for problem in self.wrong) for kind in kinds}
         lines = [
             f"{self.kills.total()} kills, {self.took_s:.0f} s",
@@ -178,6 +190,7 @@ def verdict(
         *_unseen(changes, lines),
         *_false(changes, lives, disturbances),
     ]
+    made.wrong += _early(lines, configs, machines[0].shared)
     _noticed(made, changes, lives, happened, lateness)
     for machine in machines:
         made.late += len(machine.late())
@@ -192,6 +205,16 @@ def _unseen(changes: Sequence[Change], lines: Sequence[str]) -> Iterator[str]:
     for change in changes:
         if change.status in (Status.SUCCESS, Status.ABSTAINED) and change.key not in ran:
             yield f"torn: row {change.execution_id} says {change.status}, and no engine ran it"
+
+
+def _early(lines: Sequence[str], configs: Mapping[str, Config], shared: Shared) -> Iterator[str]:
+    """Say which slots began before they were due, by the clock that all share."""
+    for line in lines:
+        if line.startswith("ran "):
+            _, _, at_s, slot, name = line.split(maxsplit=4)
+            began = shared.start + timedelta(seconds=(float(at_s) - shared.epoch_s) * SPEED)
+            if began < due_at(configs[name], datetime.fromisoformat(slot)):
+                yield f"early: {name} {slot} began at {began}"
 
 
 def _false(changes: Sequence[Change], lives: Mapping[str, Life], disturbances: Sequence[Disturbance]) -> Iterator[str]:

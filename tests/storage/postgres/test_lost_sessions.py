@@ -15,6 +15,7 @@ import pytest
 from mcp_server.domain.outcome import Status
 from mcp_server.errors import Retryable
 from mcp_server.storage.home import Home
+from mcp_server.storage.journal import slots
 from mcp_server.storage.journal.budget import SpendingLimits, admit
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.postgres import connection as connections
@@ -85,6 +86,18 @@ def test_a_runner_that_the_others_do_not_see_claims_nothing_until_they_do(home: 
     machine.journal.finish(claimed, HELD, at("12:00"))
 
 
+def test_a_claim_that_is_refused_has_the_session_looked_at_of_which_nothing_was_heard(home: Path) -> None:
+    machine = Machine(home)
+    signs_of_life = signs(machine.database)
+    machine.database.read(lambda connection: None)
+    here, there = socket.socketpair()
+    with here, there:
+        signs_of_life._wake = there
+        assert not held(machine.database, "0" * 32)
+        assert here.recv(8) == b"?"
+        signs_of_life._wake = None
+
+
 def test_a_process_that_lost_its_own_session_counts_nobody_as_gone_for_a_minute(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,7 +150,12 @@ def test_a_run_that_others_have_ended_reserves_nothing_and_asks_nobody(home: Pat
     assert machine.ask("SELECT reserved_usd FROM executions") == [(None,)]
 
 
-async def test_nothing_is_scheduled_before_the_databases_clock_is_known(home: Path) -> None:
+async def test_nothing_is_scheduled_before_the_databases_clock_is_known(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PostgresDatabase, "_ask_clock", lambda _: None)  # nothing asks early by chance
+    monkeypatch.setattr(HeldLocks, "look_every_s", None)
+    monkeypatch.setattr(slots, "refuse_if_moved", lambda *_: None)  # as where the database was away at first
     machine = Machine(home)
     machine.database.clock = DatabaseClock(wall=lambda: datetime.now(UTC) + timedelta(days=3))  # type: ignore[attr-defined]
     write(home, WHAT)
