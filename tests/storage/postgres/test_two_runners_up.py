@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from mcp_server.storage.heartbeat import Heartbeat
+from mcp_server.storage.home import Home
 from mcp_server.storage.postgres.address import PostgresAddress
 from mcp_server.storage.postgres.database import PostgresDatabase
 from tests.rigs.journal_databases import IN_POSTGRES, postgres_url
-from tests.rigs.running_up import RunningUp, write_strategy
+from tests.rigs.running_up import RunningUp, edit, write_strategy
 
 pytestmark = IN_POSTGRES
 NAMES = ("one", "two", "three")
@@ -45,6 +47,12 @@ class Machines:
         return {key.partition(".")[0] for *_, status, key in self.rows() if status == "success"}
 
 
+def differ(up: RunningUp) -> list[str]:
+    """Return what `status`, the page and the others say of a runner whose machine differs."""
+    beat = Heartbeat(Home(up.home).heartbeat).read()
+    return [problem for problem in (beat.problems if beat else ()) if "do not have the same strategies" in problem]
+
+
 @pytest.mark.parametrize("kills", [1, pytest.param(8, marks=pytest.mark.long)])
 def test_two_that_share_a_journal_run_each_slot_once_and_go_on_for_one_that_is_killed(
     tmp_path: Path, kills: int
@@ -62,6 +70,13 @@ def test_two_that_share_a_journal_run_each_slot_once_and_go_on_for_one_that_is_k
             stays.until(lambda count=count: len(machines.rows()) >= count + 2 * len(NAMES))  # type: ignore[misc]
             goes = machines.up("b")
             goes.until(lambda before=before: machines.runners() - before)  # type: ignore[misc]
+        assert differ(stays) == []
+        edit(goes.home, "one", description="edited on one machine alone")
+        assert "'one': version " in stays.until(lambda: differ(stays))[0]
+        assert "'one': version " in goes.until(lambda: differ(goes))[0]
+        write_strategy(goes.home, "one")
+        stays.until(lambda: not differ(stays))
+        assert stays.log.count("Runners of this journal do not have the same strategies") == 1
         assert [up.stop() for up in (stays, goes)] == [0, 0]
         rows = machines.rows()
         assert len(machines.runners()) >= kills + 2
