@@ -116,3 +116,10 @@ def test_no_statement_of_a_tick_reads_the_whole_journal(home: Path, sent: Sent, 
     for query, parameters in statements.items():
         explained = partial(explain, query, parameters)
         assert not {*scanned(machine.database.read(explained))} & {*LARGE}, query
+
+
+def test_what_has_ended_is_cleared_away_before_it_makes_looks_for_killed_runners_slow(home: Path) -> None:
+    ((options,),) = Machine(home).ask("SELECT reloptions FROM pg_class WHERE oid = CAST('executions' AS regclass)")
+    asked = dict(option.split("=") for option in options)
+    dead = int(asked["autovacuum_vacuum_threshold"]) + float(asked["autovacuum_vacuum_scale_factor"]) * 1_000_000
+    assert dead <= 20_000, "in a journal of a million runs"
