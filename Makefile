@@ -129,9 +129,10 @@ crash: $(VENV)/dev.stamp  ## kill `claude-trader up` 200 times at random moments
 crash-shared: $(VENV)/dev.stamp  ## kill the runners of three machines with one journal in Postgres 200 times, let all else fail, and account for it; takes 15 minutes
 	$(BIN)/python -W ignore::RuntimeWarning -m tests.scheduler.crash_shared --kills 200 --seed 1
 
-load: $(VENV)/dev.stamp  ## measure how late runs begin with 100 and 2,000 strategies every minute; takes 12 minutes
+load: $(VENV)/dev.stamp  ## measure how late runs begin with 100 and 2,000 strategies every minute, on one machine and over two; takes 18 minutes
 	$(BIN)/python -m tests.benchmarks.scheduler_load 100 3
 	$(BIN)/python -m tests.benchmarks.scheduler_load 2000 5
+	$(BIN)/python -m tests.benchmarks.shared_load 2000 3
 
 soak: $(VENV)/dev.stamp  ## run 50 strategies with faults for 20 minutes; check memory, files and every slot
 	$(BIN)/python -m tests.scheduler.soak 20

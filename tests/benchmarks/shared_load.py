@@ -162,7 +162,7 @@ def _measured(
         [np.array([row[at] for row in rows if row[0] == slot], float) for slot in slots] for at in (1, 2)
     )
     statuses, keys = Counter(row[3] for row in rows), Counter(row[4] for row in rows)
-    counted = {row[5] for row in rows}
+    counted = {row[5] for row in rows if row[3] in ("success", "error")}
     twice = [execution for execution, times in Counter(ran).items() if times > 1]
     wrong = [
         f"minute {slot:%H:%M} has {len(late)} rows"
@@ -170,7 +170,7 @@ def _measured(
         if len(late) != strategies
     ]
     wrong += [f"{len(twice)} slots were run twice"] if twice else []
-    wrong += [f"{len(counted - {*ran})} rows were run by nobody"] if counted - {*ran} else []
+    wrong += [f"{len(counted - {*ran})} rows tell of a run that nobody says to have ended"] if counted - {*ran} else []
     wrong += [f"{count} slots ended as {status}" for status, count in statuses.items() if status != "success"]
     shares = sorted((keys[key] / len(rows) for key in keys), reverse=True)
     return SharedLoad(late_s, ended_s, statuses, shares + [0.0] * (RUNNERS - len(shares)), wrong, moments)
