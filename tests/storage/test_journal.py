@@ -1,3 +1,5 @@
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -64,6 +66,22 @@ def test_a_run_is_recorded_from_claim_to_signal(journal: Journal, database: Data
     assert journal.trace(claimed.execution_id) == {"agents": [{"name": "a"}]}
     (row,) = database.read(lambda c: c.execute("SELECT data, execution_time_ms FROM analysis_results").fetchall())
     assert row == ('{"sub_agent_results": {"a": {"rsi": 28.1}}}', 2000)
+
+
+@BOTH
+def test_text_that_looks_like_sql_is_kept_as_it_is_and_does_nothing(journal: Journal, database: Database) -> None:
+    text = "'); DROP TABLE executions; -- ? $1 %s %(a)s {0} \"quoted\" \\' E'\\x27'"
+    bought = replace(BOUGHT, signal=Signal("BUY", None, text, 1.0, {text: text}), model=text, trace={text: text})
+    assert end(journal, claim(journal, what=strategy(text)), bought) is None
+    assert end(journal, claim(journal, what=strategy(text)), Outcome(Status.ERROR, error=text)) is None
+    query = (
+        "SELECT s.description, e.model, a.reasoning, CAST(a.data AS VARCHAR), CAST(e.trace AS VARCHAR) "
+        "FROM executions e JOIN strategies s ON s.id = e.strategy_id JOIN analysis_results a ON a.execution_id = e.id"
+    )
+    ((*texts, data, trace),) = database.read(lambda c: c.execute(query).fetchall())
+    assert texts == [text] * 3
+    assert [json.loads(data), json.loads(trace)] == [{text: text}] * 2
+    assert [entry.why for entry in journal.entries(outcomes="all")] == [text] * 2
 
 
 def test_a_run_without_a_signal_is_one_row_that_says_why_and_no_signal(journal: Journal, database: Database) -> None:

@@ -23,6 +23,13 @@ def test_an_item_is_read_back_as_it_was_first_seen(desk: NewsDesk) -> None:
     assert seen.story == seen.id
 
 
+def test_a_headline_that_looks_like_sql_is_kept_as_it_is_and_does_nothing(desk: NewsDesk) -> None:
+    hostile = "'); DROP TABLE news; -- ? $1 %s %(a)s \"quoted\" E'\\x27'"
+    assert desk.enter(told(hostile, hostile, url=f"https://example.com/{hostile}")) == 1
+    (seen,) = desk.everything()
+    assert (seen.guid, seen.headline, seen.url) == (hostile, hostile, f"https://example.com/{hostile}")
+
+
 def test_what_was_seen_later_is_in_no_answer_as_of_earlier(desk: NewsDesk) -> None:
     desk.enter(told("first", published_ms=NOON + HOUR))
     desk.now_ms += 5 * MINUTE
