@@ -43,6 +43,11 @@ class Machines:
     def rows(self) -> list[tuple[Any, ...]]:
         return self.database.read(lambda connection: connection.execute(SLOTS).fetchall())
 
+    def connections(self) -> int:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE ?"
+        names = "claude-trader on %"
+        return int(self.database.read(lambda connection: connection.execute(query, [names]).fetchall())[0][0])
+
     def runners(self) -> set[str]:
         return {key.partition(".")[0] for *_, status, key in self.rows() if status == "success"}
 
@@ -71,6 +76,7 @@ def test_two_that_share_a_journal_run_each_slot_once_and_go_on_for_one_that_is_k
             goes = machines.up("b")
             goes.until(lambda before=before: machines.runners() - before)  # type: ignore[misc]
         assert differ(stays) == []
+        assert machines.connections() <= 2 * 3 + 1, "three of each, and this test's own"
         edit(goes.home, "one", description="edited on one machine alone")
         assert "'one': version " in stays.until(lambda: differ(stays))[0]
         assert "'one': version " in goes.until(lambda: differ(goes))[0]
