@@ -31,6 +31,8 @@ from tests.scheduler.hand_driven import DECIDED, Engine, driven, make_scheduler
 from tests.scheduler.performance import Performance, record
 from tests.scheduler.slot_homes import Machine, at, hourly, strategy, write
 
+pytestmark = pytest.mark.usefixtures("kept_in")
+
 
 @dataclass
 class Watched:

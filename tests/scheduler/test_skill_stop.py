@@ -13,6 +13,8 @@ from runner.scheduler.skill_stop import SkillStop
 from tests.scheduler.performance import Performance, record
 from tests.scheduler.slot_homes import Machine, at, hourly, write
 
+pytestmark = pytest.mark.usefixtures("kept_in")
+
 STOP = {"no_skill": 0.05, "minimum_edge_pct": 0.1}
 
 
