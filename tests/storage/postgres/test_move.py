@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
+from time import sleep
 from typing import Any
 
 import psycopg
@@ -23,6 +25,7 @@ from mcp_server.storage.journal.slots import SlotStore
 from mcp_server.storage.postgres.address import PostgresAddress
 from mcp_server.storage.postgres.database import PostgresDatabase
 from mcp_server.storage.schema import migrations
+from tests.rigs.forked_script import ForkedScript
 from tests.rigs.journal_databases import IN_POSTGRES, postgres_url
 from tests.rigs.random_journal import contents, fill, next_ids
 from tests.rigs.sampled import sampled
@@ -208,6 +211,46 @@ def test_a_move_that_is_killed_at_any_moment_goes_on_and_one_place_at_most_can_b
         filled.move("postgres").move()
     assert contents(filled.postgres) == before
     assert filled.usable == ["postgres"]
+
+
+MOVES = """
+import sys
+from pathlib import Path
+from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home
+from mcp_server.storage.journal import copying
+from mcp_server.storage.journal.move import JournalMove
+from mcp_server.storage.postgres.address import PostgresAddress
+from mcp_server.storage.postgres.database import PostgresDatabase
+copying.MOST_ROWS = 20
+home = Home(Path(sys.argv[1]))
+postgres = PostgresDatabase(PostgresAddress.of(sys.argv[2]))
+print("begins", flush=True)
+JournalMove.of(home, Database(home.database), postgres, sys.argv[3]).move(lambda *news: print(*news, flush=True))
+"""
+
+
+@pytest.mark.long
+def test_processes_that_are_killed_at_random_moments_lose_and_double_nothing(home: Path) -> None:
+    random, url = Random(3), postgres_url()  # noqa: S311 (no secret)
+    postgres = PostgresDatabase(PostgresAddress.of(url))
+    both, kills = Places(Home(home), Database(Home(home).database, prepare=Home(home).prepare), postgres), 0
+    fill(both.file, 3, 100)
+    before = contents(both.file)
+    for to in ("postgres", "file"):
+        for lines in (2, 3, 9, 20, 30, 40, 1_000):
+            with ForkedScript(MOVES, str(home), url, to) as program:
+                told = sum(1 for _, _ in zip(range(lines), program.stdout, strict=False))
+                if told == lines:
+                    sleep(random.random() / 50)
+                    program.kill()
+                    kills += 1
+                program.wait()
+            assert len(both.usable) <= 1
+        assert both.usable == [to]
+        assert contents(both.file) == contents(both.postgres) == before
+    assert kills >= 10
+    postgres.close()
 
 
 def test_what_arrived_before_a_kill_is_not_copied_again(
