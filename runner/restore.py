@@ -9,7 +9,9 @@ import tarfile
 from datetime import datetime
 from pathlib import Path
 
+from mcp_server.errors import TraderError
 from mcp_server.storage.home import Home
+from runner.restored_journal import take_to_postgres
 
 ARCHIVE, BEFORE = "restore.tar.gz", "before-restore-"
 UNREADABLE = f"{ARCHIVE}.unreadable"
@@ -19,7 +21,8 @@ def restore(home: Path, now: datetime) -> str | None:
     """Put the archive's content in the place of the home's; return what was done, None if there is no archive.
 
     What was there is moved to `before-restore-TIME`, and the archive after it. An archive that cannot be unpacked, or
-    is no backup, changes nothing and is put aside. Stopped half-way, it is done again.
+    is no backup, changes nothing and is put aside; so does one with a journal, where that belongs into a Postgres that
+    is not empty, or cannot be used. Stopped half-way, it is done again.
     """
     archive, fresh = home / ARCHIVE, home / ".restoring"
     try:
@@ -34,7 +37,9 @@ def restore(home: Path, now: datetime) -> str | None:
         names = {entry.name for entry in fresh.iterdir()}
         if not names & {Home(home).database.name, "strategies"}:
             raise tarfile.TarError("it has neither a journal nor strategies")
-    except (tarfile.TarError, OSError, EOFError) as error:
+        there = take_to_postgres(home, fresh, archive)
+        names = {entry.name for entry in fresh.iterdir()}
+    except (tarfile.TarError, OSError, EOFError, TraderError) as error:
         shutil.rmtree(fresh, ignore_errors=True)
         archive.replace(home / UNREADABLE)
         return f"{ARCHIVE} was not restored ({error}); it is {UNREADABLE} now, and nothing else has changed."
@@ -47,4 +52,5 @@ def restore(home: Path, now: datetime) -> str | None:
         (fresh / name).rename(home / name)
     archive.rename(before / ARCHIVE)
     fresh.rmdir()
-    return f"{ARCHIVE} is restored; what was there before is in {before.name}."
+    journal = f" Its journal is in {there}." if there else ""
+    return f"{ARCHIVE} is restored; what was there before is in {before.name}.{journal}"

@@ -1,6 +1,7 @@
 """A backup of a home whose journal is in Postgres has that journal too, and is put back into an empty one."""
 
 import tarfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,22 @@ import pytest
 from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
+from mcp_server.storage.journal import copying
 from mcp_server.storage.journal.move import JournalMove
+from mcp_server.storage.journal.place import Moved
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.postgres.address import PostgresAddress
 from mcp_server.storage.postgres.database import PostgresDatabase
 from runner.backup import back_up
 from runner.cli.context import Context
+from runner.restore import restore
 from tests.rigs.journal_databases import IN_POSTGRES, kept_in, postgres_url
 from tests.rigs.random_journal import contents, fill, next_ids
 from tests.runner.conftest import trader_in
 from tests.storage.queries.conftest import record
 from tests.storage.test_journal import claim
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 __all__ = ["kept_in"]
 pytestmark = IN_POSTGRES
@@ -82,8 +88,6 @@ def test_a_backup_of_a_home_that_was_moved_is_restored_and_moved_into_an_empty_d
 def test_a_backup_is_of_one_moment_while_others_write(
     context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mcp_server.storage.journal import copying
-
     before, copy = contents(context.journal_database), copying.TableCopy.copy
     url = context.settings.database_url
     assert url is not None
@@ -99,3 +103,47 @@ def test_a_backup_is_of_one_moment_while_others_write(
     assert contents(other) == {name: [] for name in before}
     other.close()
     context.journal_database.close()
+
+
+def test_a_container_restores_the_journal_into_an_empty_postgres_and_changes_nothing_where_it_is_not(
+    context: Context, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "strategies" / "mine").mkdir()
+    back_up(context, home / "restore.tar.gz")
+    saved = contents(context.journal_database)
+    context.journal_database.close()
+    told = restore(home, NOW) or ""
+    assert "was not restored" in told
+    assert "is not empty" in told
+    assert len(contents(context.database)["executions"]) == 30
+    (home / "restore.tar.gz.unreadable").rename(home / "restore.tar.gz")
+    url = postgres_url(migrated=False)
+    monkeypatch.setenv("TRADER_DATABASE_URL", url)
+    there = PostgresDatabase(PostgresAddress.of(url))
+    for stopped_at in ("move", "end"):
+        with monkeypatch.context() as patched:
+            patched.setattr(*STOPS[stopped_at])
+            with pytest.raises(Stopped):
+                restore(home, NOW)
+    told = restore(home, NOW) or ""
+    assert told.endswith(f"Its journal is in {there.address}.")
+    assert contents(there) == saved
+    assert (home / "strategies" / "mine").is_dir()
+    with pytest.raises(Moved):
+        Context().database.read(lambda _: None)
+    there.close()
+
+
+class Stopped(BaseException):
+    """Ends the container in the middle."""
+
+
+def stop(*_: Any) -> None:
+    raise Stopped
+
+
+STOPS: dict[str, tuple[Any, str, Any]] = {
+    "move": (copying, "_go_on_after", stop),
+    "end": (Path, "rename", stop),
+}
+"""Where a restore is stopped: as the last table has arrived; once the journal has."""

@@ -31,7 +31,8 @@ def fill(database: JournalDatabase, seed: int, rows: int) -> None:
         nullable = database.read(partial(_nullable, table=table))
         made = [_row(table, nullable, random, number) for number in range(rows)]
         random.shuffle(made)
-        table.insert(database, made)
+        if made:
+            table.insert(database, made)
     database.write(lambda connection: _take_ids(connection, rows))
 
 

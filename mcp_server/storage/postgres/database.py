@@ -27,6 +27,7 @@ from mcp_server.storage.postgres.connection import (
     could_not_be_used,
 )
 from mcp_server.storage.postgres.liveness import HeldLocks
+from mcp_server.storage.postgres.runners import others_alive
 from mcp_server.storage.postgres.schema import SCHEMA, migrate, present_version, refuse_newer
 from mcp_server.storage.transactions import Job, WaitingWrites, run_batch
 
@@ -130,7 +131,7 @@ class PostgresDatabase:
 
     def alive(self) -> int:
         """Return how many other programs run strategies here."""
-        return self.read(lambda connection: HeldLocks.others(connection, WRITES), anyway=True)
+        return self.read(partial(others_alive, WRITES), anyway=True)
 
     def hurry(self) -> None:
         """Wait no longer than `SHORT_PATIENCE_S` from now on: this program is ending."""

@@ -59,11 +59,6 @@ _HELD = (
     "WHERE locktype = 'advisory' AND objsubid = 1 AND granted "
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
 )
-_OTHERS = (
-    "SELECT count(DISTINCT pid) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted "
-    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid() "
-    "AND ((CAST(classid AS BIGINT) << 32) | CAST(objid AS BIGINT)) <> ?"
-)
 _MISSING = (
     "SELECT DISTINCT split_part(run_key, '.', 1) FROM executions WHERE status = 'running' AND answer_by IS NULL "  # noqa: S608 - ours
     "AND run_key ~ '^[0-9a-f]{32}' "
@@ -190,12 +185,6 @@ class HeldLocks:
     def look(connection: "SqlConnection") -> list[str]:
         """Return the keys that have runs under way and whose lock nobody holds at this moment."""
         return [key for (key,) in connection.execute(_MISSING, [RESTARTED_S]).fetchall()]
-
-    @staticmethod
-    def others(connection: "SqlConnection", but: int) -> int:
-        """Return how many other sessions show that their process is alive: they hold a lock, `but` for this one."""
-        row = connection.execute(_OTHERS, [but]).fetchone()
-        return int(row[0]) if row else 0
 
     def _connect(self) -> PostgresConnection:
         """Begin a session, and take all locks in it."""

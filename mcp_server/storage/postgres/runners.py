@@ -9,6 +9,12 @@ from mcp_server.storage.journal.runner_note import RunnerNote
 if TYPE_CHECKING:
     from mcp_server.storage.sql import JournalDatabase, SqlConnection
 
+_OTHERS = (
+    "SELECT count(DISTINCT pid) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid() "
+    "AND ((CAST(classid AS BIGINT) << 32) | CAST(objid AS BIGINT)) <> ?"
+)
+
 
 def exchanged(database: "JournalDatabase", own: RunnerNote, alive: str) -> list[RunnerNote]:
     """Note what a runner has, where that is not noted yet; return the same of all runners that are alive.
@@ -43,3 +49,9 @@ def _note(own: RunnerNote, alive: str, connection: "SqlConnection") -> None:
         "INSERT INTO runners (key, place, program, strategies) VALUES (?, ?, ?, CAST(? AS JSON))",
         [own.key, own.place, own.program, json.dumps(own.strategies)],
     )
+
+
+def others_alive(but: int, connection: "SqlConnection") -> int:
+    """Return how many other sessions show that their process is alive: they hold a lock, `but` for this one."""
+    row = connection.execute(_OTHERS, [but]).fetchone()
+    return int(row[0]) if row else 0
