@@ -74,8 +74,10 @@ CHANGES: list[tuple[str, Callable[[], ToolServer], Strategy, str]] = [
 ]  # fmt: skip
 
 
-IN_SHORT = {"prompt", "answer of a tool"}
-"""The others go through the CLI in the long tests; `test_drift.py` has all of them, and more, without one."""
+IN_SHORT = {"prompt"}
+"""The others go through the CLI in the long tests. `test_drift.py` has all of them, and more, without one; another
+answer of a tool is that of `tests/replay/test_candles_since.py`.
+"""
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,8 @@ async def test_only_what_is_missing_is_asked_for_and_paid(
         cassette.keep(AS_OF, recorded)
     assert len(replies) == 6
     with ScriptedMessagesApi(script()) as api:
-        again = await run_on(cassette, tool_server.url, api.url, twice.what, key="2")
+        environment = {"ANTHROPIC_BASE_URL": api.url, twice.credential: KEY}
+        again = await run_on(cassette, tool_server.url, api.url, twice.what, environment=environment, key="2")
     assert [(request.role, request.turn) for request in api.requests] == [(ORCHESTRATOR, 1)]
     assert (again.session.asked, again.session.hits) == (1, 5)
     assert twice.recorded.outcome.cost_usd is not None
