@@ -34,7 +34,8 @@ def run_grid(
         TraderError: the strategy as it is cannot be backtested, or the journal cannot be written.
     """
     with _executor(options.workers) as executor:
-        told = partial(shown.tell, "Computing variants")
+        told = partial(shown.tell, "Computing variants", unit="variants")
+        told(0, len(request.variants))
         swept = sweep(task, request.variants, executor, options.prove_all, told)
     if swept[0].error is not None:
         raise swept[0].error

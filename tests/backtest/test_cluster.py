@@ -88,9 +88,9 @@ def figures(swept: list[SweptVariant]) -> list[Any]:
     return [(each.answer(), each.simulated.simulation.equity.tobytes(), each.trades()) for each in done]
 
 
-def here(grid: list[Variant]) -> list[Any]:
+def here(grid: list[Variant], candles: int = 100) -> list[Any]:
     with ThreadPoolExecutor(1) as executor:
-        return figures(sweep(task(), grid, executor, every=False, told=silent))
+        return figures(sweep(task(candles), grid, executor, every=False, told=silent))
 
 
 def test_what_a_cluster_computes_is_what_this_machine_does_though_workers_end(swept: list[SweptVariant]) -> None:
@@ -99,6 +99,7 @@ def test_what_a_cluster_computes_is_what_this_machine_does_though_workers_end(sw
     assert figures(others) == here(GRID)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("swept")
 def test_where_a_worker_ended_what_it_computed_is_computed_again(rig: DaskCluster) -> None:
     worker = rig.start_worker()
@@ -137,6 +138,7 @@ def test_a_scheduler_without_workers_is_told_with_the_command_that_starts_some(
     )
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("swept")
 def test_a_worker_with_another_numpy_computes_nothing_and_both_versions_are_named(rig: DaskCluster) -> None:
     import numpy as np
@@ -238,6 +240,28 @@ def test_a_worker_that_is_killed_in_the_middle_costs_nothing_but_time(tmp_path: 
             swept = sweep(task(), MANY, executor, every=False, told=told)
     assert workers[0].poll() is not None
     assert figures(swept) == here(MANY)
+
+
+@pytest.mark.long
+def test_a_worker_that_holds_the_candles_may_end_before_another_has_them_and_one_that_comes_late_helps(
+    tmp_path: Path,
+) -> None:
+    computed: list[int] = []
+    with DaskCluster(tmp_path) as rig:
+        first = rig.start_worker()
+
+        def told(done: int, _of: int) -> None:
+            if done == 1:
+                first.kill()  # the candles were with this worker alone
+                rig.start_worker()
+                rig.start_worker()
+
+        with on_cluster(rig) as executor:
+            swept = sweep(task(2_200), MANY, executor, every=False, told=told)
+            computed += executor._client.run(_computed).values()
+    assert figures(swept) == here(MANY, 2_200)
+    assert len(computed) == 2
+    assert min(computed) > len(MANY) // 8
 
 
 @pytest.mark.long
