@@ -87,7 +87,7 @@ class ClusterExecutor(SharingExecutor):
     def share(self, task: BacktestTask) -> Any:
         """Send a task to one worker, from which the others fetch it; a worker that ends with it costs another send."""
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
-            return self._client.submit(_same, task, pure=False)
+            return self._client.submit(_same, task, pure=False, workers=self._fit if self._hang else None)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Have a worker call a function; what `share` has returned is a task there."""

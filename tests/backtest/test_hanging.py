@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from mcp_server.domain.backtest.vary import Variant, variants
+from mcp_server.errors import TraderError
 from runner.backtest import sweep as sweeps
 from runner.backtest.executors import WorkingExecutor, processes
 from runner.backtest.sweep import sweep
@@ -69,25 +70,27 @@ def test_a_variant_without_end_is_tried_once_more_alone_and_is_then_an_error_in_
 
 
 def test_what_was_lost_with_a_call_without_end_is_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
     monkeypatch.setattr(sweeps, "LOOK_S", 0.01)
-    monkeypatch.setattr(sweeps, "FIRST_LIMIT_S", 0.0)
+    monkeypatch.setattr(sweeps, "FIRST_LIMIT_S", 50.0)
+    monkeypatch.setattr(sweeps, "monotonic", lambda: now[0])
 
     class LosesAll(Stuck):
-        """None of its first calls ends: they are taken back one after the other, and then all end."""
+        """The calls after the endless one are made much later, and do not end either until it is taken back."""
 
         def submit(self, fn: Any, /, *args: Any, **_others: Any) -> Future[Any]:
-            if self.taken_back:
-                return super().submit(fn, *args)
             self.submitted.append(args[1])
-            return Future[Any]()
-
-        def take_back(self, calls: Collection[Future[Any]]) -> bool:
-            self.taken_back.append(len(calls))
-            return True
+            now[0] += 100.0 if len(self.submitted) == 2 else 0.0
+            call = Future[Any]()
+            if self.taken_back:
+                call.set_result(TraderError("It ends.") if args[1] is ENDLESS.strategy else fn(*args))
+            return call
 
     executor = LosesAll(loses_others=True)
-    assert [one.error for one in sweep(task(), GRID, executor, every=False, told=silent)] == [None] * len(GRID)
-    assert sum(executor.taken_back) == executor.at_once
+    monkeypatch.setattr(executor, "at_once", 2)
+    swept = sweep(task(), [ENDLESS, *GRID], executor, every=False, told=silent)
+    assert [one.error for one in swept[1:]] == [None] * len(GRID)
+    assert executor.submitted.count(GRID[0].strategy) == 2
 
 
 def test_the_limit_is_an_hour_at_first_then_twenty_times_the_longest_and_never_below_two_minutes() -> None:
@@ -149,18 +152,32 @@ def test_a_worker_that_stops_leaves_the_cluster_and_others_compute_what_it_had(d
 
     with cluster(dask_alone.address) as executor:
         swept = sweep(task(), GRID, executor, every=False, told=told)
+        assert len(executor._client.scheduler_info()["workers"]) == 1
     assert [one.error for one in swept] == [None] * len(GRID)
     assert answers(swept) == answers(sweep(task(), GRID, Stuck(False), every=False, told=silent))
 
 
 @pytest.mark.long
 @pytest.mark.usefixtures("impatient")
-def test_a_variant_without_end_takes_two_workers_at_most_and_the_rest_is_computed_by_others(dask_alone: Any) -> None:
-    from runner.backtest.cluster import cluster
+def test_a_variant_without_end_takes_two_workers_at_most_and_the_rest_is_computed_by_others(
+    dask_alone: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from runner.backtest.cluster import ClusterExecutor, cluster
+
+    taken_back, take_back = list[int](), ClusterExecutor.take_back
+
+    def counted(self: ClusterExecutor, calls: Collection[Future[Any]]) -> bool:
+        taken_back.append(len(calls))
+        return take_back(self, calls)
+
+    monkeypatch.setattr(ClusterExecutor, "take_back", counted)
 
     for _ in range(3):
         dask_alone.start_worker()
     with cluster(dask_alone.address) as executor:
         swept = sweep(task(), [ENDLESS, *GRID], executor, every=False, told=silent)
+        before = len(taken_back)
+        again = sweep(task(), GRID, executor, every=False, told=silent)
     assert "given up after 20 s" in str(swept[0].error)
-    assert [one.error for one in swept[1:]] == [None] * len(GRID)
+    assert [one.error for one in (*swept[1:], *again)] == [None] * 2 * len(GRID)
+    assert len(taken_back) == before, "no call went to the two workers that hang"
