@@ -82,8 +82,8 @@ ALONE := [ "$$(grep -c true .pytest_cache/v/cache/lastfailed)" -le $(FEW) ] && \
   $(BIN)/python -m pytest --last-failed --last-failed-no-failures none --exitfirst
 TEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 test: $(VENV)/chain.stamp $(VENV)/hosts.stamp $(VENV)/browser.stamp $(VENV)/chromium.stamp  ## run the tests: each guarantee, in a small form where there is one
-long: $(VENV)/chain.stamp $(VENV)/hosts.stamp $(VENV)/browser.stamp $(VENV)/chromium.stamp  ## run the tests marked `long`: more repetitions, more data, all combinations
-long: MARKED := -m long
+long: $(VENV)/chain.stamp $(VENV)/hosts.stamp $(VENV)/browser.stamp $(VENV)/chromium.stamp  ## run the tests marked `long`, and each of Hypothesis with all examples: more repetitions, more data, all combinations
+long: MARKED := -m 'long or hypothesis'
 test long:
 	$(TEST) $(MARKED) || { [ $$? -eq 1 ] && \
 	  echo "If at most $(FEW) failed, they are tried once more, alone: a machine under load must not decide." && $(ALONE) $(MARKED); }

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.durations import LEAST_S, TESTS, Stopwatch, left_out, measured, target
+from tests.durations import LEAST_S, TESTS, Stopwatch, left_out, measured, target, with_fewer_examples
 from tests.rigs.network_guard import NetworkGuard
 from tests.rigs.warm import fork_for_all
 
 sys.dont_write_bytecode = False  # pytest would rewrite each test's asserts anew in each worker and each run
 _NUMBERS = count()
+PAGE = TESTS / "page"
 SELDOM = (2_000, 20, 1_000)
 """So many new objects, and collections of younger ones, precede a collection."""
 
@@ -58,30 +59,34 @@ def _import_share(config: pytest.Config, number: int, of: int) -> None:
             import_module(".".join(file.relative_to(TESTS.parent).with_suffix("").parts))
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Let the collector look at what tests make, and never again at 700,000 objects of modules and tests.
 
     It compares what is new with what is old to tell when to look at all, and after a freeze nothing is old: by its
     usual thresholds it takes a twentieth of the time of these tests.
     """
+    if left_out(session.config):
+        with_fewer_examples(session.items)
     gc.freeze()
     gc.set_threshold(*SELDOM)
     gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests that `make long` runs, and put those of the slowest files first.
+    """Leave out the tests that `make long` runs, and put those of the slowest files first, of the page before all.
 
-    So no slow file is left to one worker at the end. Within a file the tests stay as they are.
+    So no slow file is left to one worker at the end, and one browser serves all files of the page that a worker runs.
+    Within a file the tests stay as they are.
     """
-    if left_out(config) and (long := [item for item in items if target(item.keywords) == "long"]):
+    kept = [(item, target(item.keywords)) for item in items]
+    if left_out(config) and (long := [item for item, name in kept if name == "long"]):
         config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if target(item.keywords) != "long"]
-    seconds = measured()
-    totals: dict[Path, float] = defaultdict(float)
-    for name, file in {(target(item.keywords), item.path) for item in items}:
+        kept = [(item, name) for item, name in kept if name != "long"]
+    seconds, totals = measured(), defaultdict[Path, float](float)
+    for name, file in {(name, item.path) for item, name in kept}:
         totals[file] += seconds[name].get(file.relative_to(TESTS).as_posix(), LEAST_S)
-    items.sort(key=lambda item: -totals[item.path])
+    places = {file: (not file.is_relative_to(PAGE), -total) for file, total in totals.items()}
+    items[:] = sorted((item for item, _ in kept), key=lambda item: places[item.path])
 
 
 def _forget_settings() -> None:

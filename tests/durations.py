@@ -6,7 +6,7 @@ A test marked `long` is the whole form of one that `make test` runs: more repeti
 
 import json
 from collections import defaultdict
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 import pytest
@@ -32,6 +32,18 @@ def left_out(config: pytest.Config) -> bool:
     """Tell whether tests marked `long` are left out: whole folders are asked for, and `-m` does not ask for them."""
     folders = not any(name.partition("::")[0].endswith(".py") for name in config.args)
     return folders and "long" not in config.getoption("-m")
+
+
+def with_fewer_examples(items: Iterable[pytest.Item]) -> None:
+    """Let each test of Hypothesis try a fourth of its examples; `make long` runs it whole, though it is not marked."""
+    for item in items:
+        if "hypothesis" in item.keywords:
+            from hypothesis import settings
+
+            test = item.obj  # type: ignore[attr-defined]
+            whole = test._hypothesis_internal_use_settings
+            fewer = settings(whole, max_examples=max(whole.max_examples // 4, 2))
+            test._hypothesis_internal_use_settings = fewer
 
 
 class Stopwatch:

@@ -63,7 +63,8 @@ def guarded_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield up
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
+    """A browser for all files of this folder that one process runs: they come one after another."""
     with browser() as started:
         yield started

@@ -36,7 +36,7 @@ def opened_at(
     site: Site, chromium: Browser, place: str = "", size: tuple[int, int] = DESKTOP, *, dark: bool = False
 ) -> Iterator[OpenPage]:
     """Open the page at a place (what stands behind `#/`), at the present of the site."""
-    with chromium.open(f"{site.url}#/{place}", size, dark=dark, now=site.now, kept=True) as opened:
+    with chromium.open(f"{site.url}#/{place}", size, dark=dark, now=site.now) as opened:
         yield opened
         assert opened.complaints == []
         assert not opened.is_wider_than_the_screen()

@@ -29,7 +29,7 @@ def host(site: Site) -> Iterator[AppHost]:
 def conversation(host: AppHost, chromium: Browser, *, size: tuple[int, int] = DESKTOP) -> Iterator[OpenPage]:
     """Open a host's page; nothing of it may complain, and it asks nobody but itself."""
     host.calls.clear()
-    with chromium.open(host.url, size) as page:
+    with chromium.open(host.url, size, fresh=True) as page:
         host.lets_call(page)
         yield page
         assert [text for text in page.complaints if not text.startswith("debug")] == []
@@ -188,7 +188,7 @@ def test_it_answers_when_it_is_to_end_and_lets_go_of_the_chart(host: AppHost, ch
 
 
 def test_without_an_answer_of_the_program_around_it_says_so(host: AppHost, chromium: Browser) -> None:
-    with chromium.open(host.url) as page:
+    with chromium.open(host.url, fresh=True) as page:
         page.page.clock.install()
         html = host.page_of("draw_chart")
         page.page.evaluate(

@@ -111,7 +111,7 @@ def test_one_slow_answer_is_no_lost_connection(site: Site, chromium: Browser) ->
 
 
 def test_a_page_that_nobody_looks_at_rests_and_asks_at_once_when_it_is_looked_at(site: Site, chromium: Browser) -> None:
-    with chromium.open(f"{site.url}health") as opened:
+    with chromium.open(f"{site.url}health", fresh=True) as opened:
         opened.page.clock.install(time=site.now)
         opened.page.goto(f"{site.url}#/{MARKET}")
         opened.page.locator(".chart canvas").first.wait_for()

@@ -149,7 +149,7 @@ def test_signing_out_ends_the_session_and_the_back_button_brings_nothing_back(
 
 
 def test_when_its_token_is_dropped_the_open_page_asks_for_one_and_rests(server: Guarded, chromium: Browser) -> None:
-    with chromium.open(f"http://127.0.0.1:{server.port}/") as opened:
+    with chromium.open(f"http://127.0.0.1:{server.port}/", fresh=True) as opened:
         sign_in(opened, READS)
         assert is_signed_in(opened)
         opened.page.clock.install()
@@ -218,7 +218,13 @@ def test_behind_tls_the_cookies_are_secure_and_only_this_host_can_set_the_sessio
         assert {cookie["name"] for cookie in opened.page.context.cookies()} == {KNOWN_COOKIE}
 
 
-@pytest.mark.parametrize(("size", "dark"), [(DESKTOP, True), (PHONE, False)], ids=["desktop dark", "phone light"])
+@pytest.mark.parametrize(
+    ("size", "dark"),
+    [
+        pytest.param(DESKTOP, True, id="desktop dark", marks=pytest.mark.long),
+        pytest.param(PHONE, False, id="phone light"),
+    ],
+)
 def test_everyone_can_use_the_form(server: Guarded, chromium: Browser, size: tuple[int, int], dark: bool) -> None:
     with chromium.open(market(server, "?refused=token"), size, dark=dark) as opened:
         field = token_field(opened)

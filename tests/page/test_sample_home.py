@@ -1,12 +1,8 @@
 """The sample home is true to the project's own code: its tools read it, and it has one of everything."""
 
-import pytest
-from mcp import Client
-
 from mcp_server.domain.outcome import Status
 from tests.page.conftest import Site
-
-pytestmark = pytest.mark.anyio
+from tests.page.strategy_facts import answer_of
 
 
 def test_the_sample_home_has_runs_of_every_status_and_every_trigger(site: Site) -> None:
@@ -17,12 +13,8 @@ def test_the_sample_home_has_runs_of_every_status_and_every_trigger(site: Site) 
     assert {trigger for _, trigger in rows} == {"schedule", "manual", "replay"}
 
 
-async def test_tools_read_the_sample_home(site: Site) -> None:
-    async with Client(site.server.url) as client:
-        told = (await client.call_tool("get_performance", {"strategy_name": "btc-trend"})).structured_content
-        listed = (await client.call_tool("list_strategies", {})).structured_content
-    assert told is not None
-    assert listed is not None
-    assert 0 < told["right"] < told["judged"]
+def test_tools_read_the_sample_home(site: Site) -> None:
+    record, listed = answer_of(site, "get_performance", strategy_name="btc-trend"), answer_of(site, "list_strategies")
+    assert 0 < record["right"] < record["judged"]
     names = [row[0] for row in listed["rows"]]
     assert {"btc-trend", "eth-two-analysts", "sol-breakout", "doge-idea", "half-written"} <= {*names}

@@ -93,7 +93,7 @@ class Browser:
         *,
         dark: bool = False,
         now: datetime | None = None,
-        kept: bool = False,
+        fresh: bool = False,
         **options: Any,
     ) -> Iterator[OpenPage]:
         """Open a page, and wait until it is loaded and has been drawn.
@@ -103,11 +103,13 @@ class Browser:
             size: of the window.
             dark: whether the reader's system is dark.
             now: what the page takes for the present, where that stands still; its timers go on.
-            kept: True opens it in a context that others have used, without what they stored: the process that shows
-                its pages is there, which saves a third of the work. Change nothing of the context.
-            options: more of playwright's `new_context`, like `timezone_id` or `has_touch`.
+            fresh: True opens it in a context of its own, as a test needs that changes it, by a clock for instance. Else
+                a page of a server is opened in one that others have used, without what they stored: the process that
+                shows its pages is there, which saves a third of the work.
+            options: more of playwright's `new_context`, like `timezone_id` or `has_touch`; these take a fresh one, too.
         """
         made = partial(self._context_at, now, size, dark=dark, **options)
+        kept = not (fresh or options) and url.startswith("http")
         context = self._kept_context((size, dark, now), url, made) if kept else made()
         opened = OpenPage(context.new_page())
         opened.page.on("console", lambda line: opened.complaints.append(f"{line.type}: {line.text}"))

@@ -5,6 +5,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis.strategies import integers
 
 from tests import durations
 from tests.conftest import pytest_collection_modifyitems
@@ -24,9 +26,30 @@ def _ordered(config: pytest.Config, *tests: tuple[str, set[str]]) -> list[str]:
 def test_the_slowest_files_begin_and_a_file_that_was_not_measured_comes_after_them(
     pytestconfig: pytest.Config,
 ) -> None:
-    slowest, *_, quickest = durations.measured()["test"]
+    slowest, *_, quickest = (file for file in durations.measured()["test"] if not file.startswith("page/"))
     tests = [(file, set[str]()) for file in ("structure/test_new.py", quickest, slowest)]
     assert _ordered(pytestconfig, *tests) == [Path(slowest).name, Path(quickest).name, "test_new.py"]
+
+
+def test_the_files_of_the_page_come_one_after_another_so_that_one_browser_serves_them(
+    pytestconfig: pytest.Config,
+) -> None:
+    slowest = next(file for file in durations.measured()["test"] if not file.startswith("page/"))
+    tests = [(file, set[str]()) for file in (slowest, "page/test_new.py", "page/test_login.py")]
+    assert _ordered(pytestconfig, *tests) == ["test_login.py", "test_new.py", Path(slowest).name]
+
+
+def test_a_test_of_hypothesis_tries_a_fourth_of_its_examples_where_long_tests_are_left_out() -> None:
+    tried: list[int] = []
+
+    @settings(max_examples=40, database=None)
+    @given(integers())
+    def whole(number: int) -> None:
+        tried.append(number)
+
+    durations.with_fewer_examples([SimpleNamespace(obj=whole, keywords={"hypothesis"})])  # type: ignore[list-item]
+    whole()
+    assert len(tried) == 10
 
 
 def test_a_measurement_replaces_what_ran_keeps_the_rest_and_forgets_what_is_gone(
