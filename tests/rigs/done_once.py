@@ -2,9 +2,10 @@
 
 A new database begins as a copy of one that was migrated; the DuckDB of one that is gone serves the next. A schema that
 was found to be valid is not checked again, and in an answer no value that may be anything is looked at. What a prompt
-or a resource takes is looked up once, and not for each server. The trusted certificates are read once, and not for
-each client of HTTP, which takes 25 ms of a core. The agent CLI compiles and collects nothing in its second of life.
-The tests of databases themselves migrate each (`migrating_each`).
+or a resource takes is looked up once, and not for each server; what the simulated market answers follows from the
+question, and is made up once. The trusted certificates are read once, and not for each client of HTTP, which takes
+25 ms of a core. The agent CLI compiles and collects nothing in its second of life. The tests of databases themselves
+migrate each (`migrating_each`).
 """
 
 import json
@@ -14,7 +15,8 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from functools import cache
+from functools import cache, lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from types import CodeType
 from typing import Any, cast
@@ -26,11 +28,13 @@ from mcp.server.mcpserver.prompts import base as prompts
 from mcp.server.mcpserver.resources import templates
 from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata, func_metadata
 
+from mcp_server import app
+from mcp_server.adapters.simulated import path
 from mcp_server.storage.database import Database
 from mcp_server.storage.database_file import DatabaseFile
 from runner.claude import session
 
-_connect, _check_schema = DatabaseFile.connect, Draft202012Validator.check_schema
+_connect, _check_schema, _made = DatabaseFile.connect, Draft202012Validator.check_schema, path._made
 _create_ssl_context: Callable[..., ssl.SSLContext] = http_transports.create_ssl_context  # type: ignore[attr-defined]
 _check_items = Draft202012Validator.VALIDATORS["items"]
 _ANYTHING: tuple[Any, ...] = ({}, {"minLength": 0})
@@ -45,6 +49,9 @@ One that a forked process inherits lacks its threads, and would break that proce
 SHARED = "SHARED_BY_TESTS"
 """The environment variable with the folder that all processes of a run of the tests share."""
 
+MOST_MADE = 64
+"""So many answers of the simulated market are kept: with a present that stands still, most questions come again."""
+
 CLI_OF_TESTS = {"BUN_JSC_useJIT": "0", "BUN_JSC_useGC": "0"}
 
 
@@ -55,6 +62,8 @@ def do_once() -> None:
     Draft202012Validator.check_schema = _check_once
     for module in (prompts, templates):
         vars(module)["func_metadata"] = _look_up_once
+    vars(app)["version"] = cache(version)  # it is read from a file
+    vars(path)["_made"] = lru_cache(MOST_MADE)(_made)
     http_transports.create_ssl_context = _trust_once  # type: ignore[attr-defined]
     Draft202012Validator.VALIDATORS["items"] = _check_items_unless_any
     cast(dict[str, str], session.CLI_SETTINGS).update(CLI_OF_TESTS)
@@ -90,9 +99,10 @@ def _check_once(schema: Any, *arguments: Any, **options: Any) -> None:
 
 
 def _look_up_once(function: Callable[..., Any], **options: Any) -> FuncMetadata:
-    """Return what a function takes. Each server has functions of its own for its prompts, by the same lines."""
+    """Return what a function takes, and its schema: each server has functions of its own, by the same lines."""
     if function.__code__ not in _taken:
-        _taken[function.__code__] = func_metadata(function, **options)
+        taken = _taken[function.__code__] = func_metadata(function, **options)
+        taken.arg_model.model_json_schema = cache(taken.arg_model.model_json_schema)  # type: ignore
     return _taken[function.__code__]
 
 

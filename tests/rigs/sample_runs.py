@@ -12,7 +12,7 @@ from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import naive
 from mcp_server.storage.database import Database
 from mcp_server.storage.journal import slot_rows
-from mcp_server.storage.journal.ends import enter
+from mcp_server.storage.journal.ends import End, enter_all
 from mcp_server.storage.journal.rows import Claimed, Run, ended_run, insert_run, mirror
 
 if TYPE_CHECKING:
@@ -47,13 +47,16 @@ def enter_runs(database: Database, process: str, runs: Sequence[SampleRun]) -> l
 
     def work(connection: "duckdb.DuckDBPyConnection") -> list[int]:
         ordered = sorted(enumerate(runs), key=lambda pair: (pair[1].begins, pair[0]))
-        ids = {place: _enter(connection, run, f"{process}.{place}") for place, run in ordered}
+        ends: list[End] = []
+        ids = {place: _begin(connection, run, f"{process}.{place}", ends) for place, run in ordered}
+        enter_all(connection, ends)  # one by one takes three times as long
         return [ids[place] for place in range(len(runs))]
 
     return database.write(work)
 
 
-def _enter(connection: "duckdb.DuckDBPyConnection", run: SampleRun, key: str) -> int:
+def _begin(connection: "duckdb.DuckDBPyConnection", run: SampleRun, key: str, ends: list[End]) -> int:
+    """Enter the row of a run, add its end to `ends` if it has one, and return its id."""
     strategy, slot = run.strategy, run.slot
     about = Run(strategy, run.trigger, slot.last, strategy.engine, run.begins, EXCHANGE)
     if run.trigger == "schedule":
@@ -67,7 +70,7 @@ def _enter(connection: "duckdb.DuckDBPyConnection", run: SampleRun, key: str) ->
         connection.execute(reserved, [usd_per_run(strategy), naive(run.begins), execution_id])
     if run.outcome is not None:
         claimed = Claimed(execution_id, about, key, None)
-        enter(connection, ended_run(claimed, run.outcome, run.begins, run.begins + run.took))
+        ends.append(ended_run(claimed, run.outcome, run.begins, run.begins + run.took))
     return execution_id
 
 

@@ -4,14 +4,19 @@ import os
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
+from importlib import metadata
 from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
+from mcp_server.adapters.simulated import path
 from mcp_server.app import build_server
 from mcp_server.charts.artist import Artist
 from mcp_server.charts.draw import draw
+from mcp_server.domain.timeframes import to_ms
 from mcp_server.settings import ServerSettings
 from runner.backtest import executors
 from tests.charts.sample import chart, waves
@@ -80,5 +85,16 @@ def test_a_forked_program_has_the_clock_of_its_own_zone(monkeypatch: pytest.Monk
 
 def test_what_prompts_take_is_looked_up_for_the_first_server_only(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build_server(ServerSettings(home=home))
-    monkeypatch.setattr(done_once, "func_metadata", None)  # a call of it fails
+    for module, name in ((done_once, "func_metadata"), (BaseModel, "model_json_schema"), (metadata, "version")):
+        monkeypatch.setattr(module, name, None)  # a call of it fails
     build_server(ServerSettings(home=home))
+
+
+def test_what_the_simulated_market_answers_to_a_question_is_made_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    market, now_ms = path.market_of("BTC/USDT", 7), to_ms(datetime(2026, 5, 20, 12, 17, tzinfo=UTC))
+    asked = (market, "1m", now_ms - 3_600_000, now_ms, now_ms)
+    first = path.candles(*asked)
+    monkeypatch.setattr(path, "_path", None)  # a call of it fails
+    again = path.candles(*asked)
+    assert (again.close == first.close).all()
+    assert len(again) == 60
