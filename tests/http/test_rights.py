@@ -124,7 +124,7 @@ def test_rights_are_not_taken_from_a_header(server: Guarded) -> None:
     assert "may only read" in answered.text
 
 
-@pytest.mark.parametrize("mode", ERAS)
+@pytest.mark.parametrize("mode", ["auto", pytest.param("legacy", marks=pytest.mark.long)])
 async def test_a_token_that_reads_may_backtest_and_is_told_how_far_it_is(server: Guarded, mode: Era) -> None:
     told: list[str | None] = []
 

@@ -50,8 +50,8 @@ class Mutant:
     after: str
     tests: tuple[str, ...]
 
-    def problem(self, root: Path = CHECKOUT) -> str | None:
-        """Return why this entry cannot be applied, None where it can."""
+    def problem(self, root: Path = CHECKOUT, *, compiled: bool = True) -> str | None:
+        """Return why this entry cannot be applied, None where it can; unless it is `compiled`, that is not tried."""
         source = root / self.file
         if not source.is_file():
             return f"{self.file} does not exist"
@@ -61,7 +61,7 @@ class Mutant:
             return f"no such test: {', '.join(missing)}"
         if not self.tests or self.before == self.after:
             return "it needs tests, and `after` must differ from `before`"
-        if self.file.endswith(".py"):
+        if compiled and self.file.endswith(".py"):
             try:
                 compile(self.applied(root), self.file, "exec")
             except SyntaxError as error:

@@ -36,7 +36,7 @@ def in_theme(opened: OpenPage, theme: str) -> None:
 def check(opened: OpenPage, whole: bool) -> None:
     """Look at a view that is open, as large as on a desktop, on a phone, and on the largest screen, in both themes.
 
-    Each size has one theme, or both where this is whole.
+    Where this is not whole, axe looks once, at the dark desktop: the tests of each view let it look at the light one.
     """
     settled(opened)
     assert opened.violations() == []
@@ -44,8 +44,8 @@ def check(opened: OpenPage, whole: bool) -> None:
     if whole:
         assert opened.violations() == []
     resized(opened, PHONE)
-    assert opened.violations() == []
     if whole:
+        assert opened.violations() == []
         in_theme(opened, "dark")
         assert opened.violations() == []
     assert opened.run(TOO_SMALL) == []

@@ -69,7 +69,13 @@ def test_each_strategy_has_a_card_that_says_how_it_stands(site: Site, chromium: 
         assert "stands on top" in card(opened, names.BROKEN).inner_text()
 
 
-@pytest.mark.parametrize("wrong_by", [timedelta(days=-2), timedelta(days=200)], ids=["slow", "fast"])
+@pytest.mark.parametrize(
+    "wrong_by",
+    [
+        pytest.param(timedelta(days=-2), id="slow"),
+        pytest.param(timedelta(days=200), id="fast", marks=pytest.mark.long),
+    ],
+)
 def test_how_long_ago_is_told_by_the_servers_clock(site: Site, chromium: Browser, wrong_by: timedelta) -> None:
     with chromium.open(site.url, now=NOW + wrong_by) as opened:
         assert "41 seconds ago" in fact(opened, names.TREND, "Last signal")

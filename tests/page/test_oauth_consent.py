@@ -28,7 +28,8 @@ from mcp_server.app import tool_files
 from mcp_server.settings import ServerSettings
 from tests.http.conftest import LIMIT_S, READS, TOKENS, WRITES, Guarded, guarded
 from tests.http.oauth_rig import CHALLENGE
-from tests.rigs.browser import DESKTOP, PHONE, Browser
+from tests.page.opening import SIZES, THEMES
+from tests.rigs.browser import Browser
 from tests.rigs.loopback import served
 from tests.rigs.tls_proxy import behind_tls
 from tests.tools.conftest import answer_of
@@ -181,7 +182,7 @@ def test_the_sdks_client_connects_in_a_browser_and_calls_a_tool(
     assert first == ["First request", "First call of a tool"]
 
 
-@pytest.mark.parametrize("mode", ["auto", "legacy"])
+@pytest.mark.parametrize("mode", ["auto", pytest.param("legacy", marks=pytest.mark.long)])
 def test_a_client_that_lacks_a_scope_asks_its_owner_again(
     server: Guarded, landing: Landing, chromium: Browser, mode: Literal["auto", "legacy"]
 ) -> None:
@@ -195,8 +196,8 @@ def test_a_client_that_lacks_a_scope_asks_its_owner_again(
     assert SdkClient(server, landing, mode).run(work, owners) is True
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@THEMES
+@SIZES
 def test_the_page_can_be_read_by_everybody(
     server: Guarded, landing: Landing, chromium: Browser, size: tuple[int, int], dark: bool
 ) -> None:

@@ -72,7 +72,13 @@ def is_sound(opened: OpenPage, url: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("size", "dark"), [(DESKTOP, False), (PHONE, True)], ids=["desktop", "phone in the dark"])
+@pytest.mark.parametrize(
+    ("size", "dark"),
+    [
+        pytest.param(DESKTOP, False, id="desktop"),
+        pytest.param(PHONE, True, id="phone in the dark", marks=pytest.mark.long),
+    ],
+)
 def test_the_chart_is_drawn_on_every_screen_and_nothing_is_asked_for(
     chromium: Browser, sample: str, size: tuple[int, int], dark: bool
 ) -> None:
@@ -123,7 +129,7 @@ def _ruined() -> Simulated:
     "made",
     [
         pytest.param(sample_backtest(price=1e-8), id="tiny prices"),
-        pytest.param(backtest_of(random_walk(50), np.zeros(50, dtype=np.int8)), id="no trade"),
+        pytest.param(backtest_of(random_walk(50), np.zeros(50, dtype=np.int8)), id="no trade", marks=pytest.mark.long),
         pytest.param(backtest_of(random_walk(1), np.ones(1, dtype=np.int8)), id="one candle"),
         pytest.param(_ruined(), id="ruined"),
         pytest.param(sample_backtest(24_000, 4), id="three thousand trades on merged candles", marks=pytest.mark.long),

@@ -16,6 +16,7 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from tests.rigs.chain_server import chain_settings
 from tests.rigs.esplora import StandInEsplora
+from tests.rigs.forked_server import drawing_forked
 from tests.storage.news.conftest import NewsDesk, told
 from tests.structure.commands import PAGE as COMMANDS_PAGE
 from tests.structure.commands import commands_page
@@ -126,7 +127,8 @@ async def test_an_answer_to_each_tools_example_stays_small_in_both_forms_togethe
         for _ in range(10):
             paid = [bitcoin.tx([(OTHER_WALLET, 1_000)], [(EXCHANGE_WALLET, 999.87654321)]) for _ in range(20)]
             bitcoin.block(paid)
-        await _check_sizes(chain_settings(home, {"bitcoin": [bitcoin.url]}))
+        with drawing_forked():
+            await _check_sizes(chain_settings(home, {"bitcoin": [bitcoin.url]}))
 
 
 async def _check_sizes(settings: ServerSettings) -> None:
