@@ -3,7 +3,7 @@
 import pytest
 
 from tests.page.conftest import Site
-from tests.page.opening import VIEWS, opened_at, settled
+from tests.page.opening import VIEWS, heading, opened_at, settled
 from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage
 
 PAST = "as_of=2026-05-18T09:30:00Z"
@@ -16,6 +16,13 @@ BACKGROUND = "getComputedStyle(document.body).backgroundColor"
 WHOLE = pytest.mark.parametrize(
     "whole", [pytest.param(False, id="quick"), pytest.param(True, id="whole", marks=pytest.mark.long)]
 )
+HEADINGS = {
+    "home": "Strategies",
+    "strategy": "btc-trend",
+    "market": "Market",
+    "costs": "Costs",
+    "nothing": "There is no such page",
+}
 FONT_PX = "parseFloat(getComputedStyle(document.body).fontSize)"
 
 
@@ -54,11 +61,21 @@ def check(opened: OpenPage, whole: bool) -> None:
     assert opened.run(FONT_PX) >= 20
 
 
-@WHOLE
+def test_axe_finds_nothing_and_each_view_fits_any_screen(site: Site, chromium: Browser) -> None:
+    with opened_at(site, chromium, "", DESKTOP, dark=True) as opened:
+        for name, place in VIEWS.items():
+            opened.run(f"location.hash = '#/{place}'")
+            heading(opened, HEADINGS[name])
+            check(opened, whole=False)
+            resized(opened, DESKTOP)
+            in_theme(opened, "dark")
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("view", VIEWS)
-def test_axe_finds_nothing_and_a_view_fits_any_screen(site: Site, chromium: Browser, view: str, whole: bool) -> None:
+def test_axe_finds_nothing_in_either_theme_at_any_size(site: Site, chromium: Browser, view: str) -> None:
     with opened_at(site, chromium, VIEWS[view], DESKTOP, dark=True) as opened:
-        check(opened, whole)
+        check(opened, whole=True)
 
 
 @WHOLE

@@ -1,9 +1,9 @@
 """What would be done again for each test with the same result is done once in each process.
 
-A new database begins as a copy of one that was migrated; the DuckDB of one that is gone serves the next. A schema that
-was found to be valid is not checked again, and in an answer no value that may be anything is looked at. What a prompt
-or a resource takes is looked up once, and not for each server; what the simulated market answers follows from the
-question, and is made up once. The trusted certificates are read once, and not for each client of HTTP, which takes
+A new database begins as a copy of one that was migrated; the DuckDB of one that was closed serves the next. A schema
+that was found to be valid is not checked again, and in an answer no value that may be anything is looked at. What a
+prompt or a resource takes is looked up once, and not for each server; what the simulated market answers follows from
+the question, and is made up once. The trusted certificates are read once, and not for each client of HTTP, which takes
 25 ms of a core. The agent CLI compiles and collects nothing in its second of life. The tests of databases themselves
 migrate each (`migrating_each`).
 """
@@ -12,7 +12,6 @@ import json
 import os
 import ssl
 import tempfile
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache, lru_cache
@@ -34,14 +33,15 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.database_file import DatabaseFile
 from runner.claude import session
 
-_connect, _check_schema, _made = DatabaseFile.connect, Draft202012Validator.check_schema, path._made
+_connect, _detach, _made = DatabaseFile.connect, DatabaseFile._detach, path._made
+_check_schema = Draft202012Validator.check_schema
 _create_ssl_context: Callable[..., ssl.SSLContext] = http_transports.create_ssl_context  # type: ignore[attr-defined]
 _check_items = Draft202012Validator.VALIDATORS["items"]
 _ANYTHING: tuple[Any, ...] = ({}, {"minLength": 0})
 _valid: set[str] = set()
 _taken: dict[CodeType, FuncMetadata] = {}
 _left: list[tuple[int, duckdb.DuckDBPyConnection]] = []
-"""Each was of a `DatabaseFile` that is gone, in the process of this id: to start one takes 16 ms of a core.
+"""Each was of a `DatabaseFile` that was closed, in the process of this id: to start one takes 16 ms of a core.
 
 One that a forked process inherits lacks its threads, and would break that process.
 """
@@ -58,7 +58,7 @@ CLI_OF_TESTS = {"BUN_JSC_useJIT": "0", "BUN_JSC_useGC": "0"}
 def do_once() -> None:
     """Let it be so in this process, and in those that are forked from it."""
     _migrated()
-    DatabaseFile.connect = _connect_to_copy  # type: ignore[method-assign]
+    DatabaseFile.connect, DatabaseFile._detach = _connect_to_copy, _detach_and_leave  # type: ignore[method-assign]
     Draft202012Validator.check_schema = _check_once
     for module in (prompts, templates):
         vars(module)["func_metadata"] = _look_up_once
@@ -72,23 +72,23 @@ def do_once() -> None:
 @contextmanager
 def migrating_each() -> Iterator[None]:
     """Make new databases as the program does."""
-    with _connecting_by(_connect_by_another):
+    with _opening_by(_connect_by_another, _detach):
         yield
 
 
 def starting_each() -> AbstractContextManager[None]:
     """Start DuckDB, and make new databases, as the program does."""
-    return _connecting_by(_connect)
+    return _opening_by(_connect, _detach)
 
 
 @contextmanager
-def _connecting_by(connect: Any) -> Iterator[None]:
-    before = DatabaseFile.connect
-    DatabaseFile.connect = connect  # type: ignore[method-assign]
+def _opening_by(connect: Any, detach: Any) -> Iterator[None]:
+    before = DatabaseFile.connect, DatabaseFile._detach
+    DatabaseFile.connect, DatabaseFile._detach = connect, detach  # type: ignore[method-assign]
     try:
         yield
     finally:
-        DatabaseFile.connect = before  # type: ignore[method-assign]
+        DatabaseFile.connect, DatabaseFile._detach = before  # type: ignore[method-assign]
 
 
 def _check_once(schema: Any, *arguments: Any, **options: Any) -> None:
@@ -136,10 +136,17 @@ def _connect_by_another(self: DatabaseFile, *, read_only: bool) -> Any:
     usual = self._duckdb is None and self._start is None
     if usual:
         self._duckdb = _another(f"{self.path}.tmp")
-    connection = _connect(self, read_only=read_only)
+    return _connect(self, read_only=read_only)
+
+
+def _detach_and_leave(self: DatabaseFile, connection: duckdb.DuckDBPyConnection) -> None:
+    """Leave the DuckDB to whichever file is opened next. The program's own file would keep it for ten seconds."""
+    usual = self._start is None
+    self._resting = usual  # so nothing waits for these seconds
+    _detach(self, connection)
     if usual and self._duckdb is not None:
-        weakref.finalize(self, _left.append, (os.getpid(), self._duckdb)).atexit = False
-    return connection
+        _left.append((os.getpid(), self._duckdb))
+        self._duckdb = None
 
 
 def _another(spill: str) -> duckdb.DuckDBPyConnection | None:
@@ -174,7 +181,7 @@ def _migrated() -> bytes:
     """Return the content of a new database that the program has made."""
     before = tempfile.tempdir
     try:
-        with tempfile.TemporaryDirectory() as folder, _connecting_by(_connect):  # what forks keeps no DuckDB
+        with tempfile.TemporaryDirectory() as folder, _opening_by(_connect, _detach):  # what forks keeps no DuckDB
             database = Database(Path(folder) / "new.duckdb")
             database.write(lambda connection: connection.execute("SELECT 1"))
             return database.path.read_bytes()

@@ -18,6 +18,8 @@ from mcp_server.charts.artist import Artist
 from mcp_server.charts.draw import draw
 from mcp_server.domain.timeframes import to_ms
 from mcp_server.settings import ServerSettings
+from mcp_server.storage import database_file
+from mcp_server.storage.database import Database
 from runner.backtest import executors
 from tests.charts.sample import chart, waves
 from tests.rigs import done_once, warm
@@ -88,6 +90,17 @@ def test_what_prompts_take_is_looked_up_for_the_first_server_only(home: Path, mo
     for module, name in ((done_once, "func_metadata"), (BaseModel, "model_json_schema"), (metadata, "version")):
         monkeypatch.setattr(module, name, None)  # a call of it fails
     build_server(ServerSettings(home=home))
+
+
+def test_the_duckdb_of_a_database_that_was_closed_serves_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def use(name: str) -> None:
+        Database(tmp_path / name).write(lambda connection: connection.execute("SELECT 1"))
+
+    use("one.duckdb")
+    monkeypatch.setattr(database_file, "in_memory", None)  # a call of it fails
+    use("another.duckdb")
 
 
 def test_what_the_simulated_market_answers_to_a_question_is_made_up_once(monkeypatch: pytest.MonkeyPatch) -> None:

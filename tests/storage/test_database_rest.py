@@ -3,6 +3,7 @@
 import ctypes
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -11,12 +12,14 @@ import pytest
 
 from mcp_server.storage import database_file
 from mcp_server.storage.database import Database
+from tests.rigs.done_once import starting_each
 
 
 @pytest.fixture
-def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     monkeypatch.setattr(database_file, "REST_S", 0.0)
-    return Database(tmp_path / "claude_trader.duckdb")
+    with starting_each():
+        yield Database(tmp_path / "claude_trader.duckdb")
 
 
 def count(connection: duckdb.DuckDBPyConnection) -> int:
