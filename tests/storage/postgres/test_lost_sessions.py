@@ -92,6 +92,7 @@ def test_a_claim_that_is_refused_has_the_session_looked_at_of_which_nothing_was_
     machine.database.read(lambda connection: None)
     here, there = socket.socketpair()
     with here, there:
+        here.setblocking(False)  # what is not sent at once never is
         signs_of_life._wake = there
         assert not held(machine.database, "0" * 32)
         assert here.recv(8) == b"?"
