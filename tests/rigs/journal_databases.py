@@ -4,6 +4,7 @@
     @BOTH                                               # of this test it is not
     @ON_A_FILE                                          # of this test there is none
 
+    journal_url(home)                                   # what a program takes as TRADER_DATABASE_URL
     journal_database(home)                              # two of them for one home are two programs with one journal
     with away(home): ...                                # nobody can use it
 
@@ -59,14 +60,15 @@ def kept_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 def journal_database(root: Path, patience_s: float = 10.0) -> Any:
     """Return what keeps the journal of a home, for one more program."""
-    if (url := _url(root)) is None:
+    if (url := journal_url(root)) is None:
         return Database(Home(root).database, prepare=Home(root).prepare, patience_s=patience_s)
     database = PostgresDatabase(PostgresAddress.of(url), patience_s=patience_s)
     _opened.append(database)
     return database
 
 
-def _url(root: Path) -> str | None:
+def journal_url(root: Path) -> str | None:
+    """Return the URL of the journal of a home; None: it is in a file of the home."""
     if URLS not in os.environ:
         return None
     urls: dict[str, str] = json.loads(os.environ[URLS])
@@ -92,7 +94,7 @@ def until_missed(database: Any) -> None:
 @contextmanager
 def away(root: Path) -> Iterator[str]:
     """Keep everybody from the journal of a home; give what errors say of it."""
-    url = _url(root)
+    url = journal_url(root)
     if url is None:
         from tests.storage.test_database import held_by_a_shell
 

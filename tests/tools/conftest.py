@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from mcp import Client
 from mcp_types import CallToolResult, ImageContent, TextContent
+from pydantic import SecretStr
 
 from mcp_server.app import build_server
 from mcp_server.backtest import child
@@ -22,6 +23,9 @@ from mcp_server.domain.backtest.answer import Backtest
 from mcp_server.domain.backtest.run import BacktestTask, run_backtest
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.queries import child as answering
+from tests.rigs.journal_databases import journal_url, kept_in
+
+__all__ = ["kept_in"]
 
 NOW = datetime(2026, 5, 20, 12, 17, 33, tzinfo=UTC)
 
@@ -34,7 +38,9 @@ class Told(Exception):
 
 @pytest.fixture
 def settings(home: Path) -> ServerSettings:
-    return ServerSettings(home=home, exchange="simulated")
+    """The settings of the server; with `kept_in`, its journal may be in Postgres."""
+    url = journal_url(home)
+    return ServerSettings(home=home, exchange="simulated", database_url=None if url is None else SecretStr(url))
 
 
 @pytest.fixture

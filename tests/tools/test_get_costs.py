@@ -16,10 +16,11 @@ from mcp_server.app import build_server
 from mcp_server.domain.timeframes import naive
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
-from mcp_server.storage.home import Home
+from tests.rigs.journal_databases import journal_database
 from tests.scheduler.slot_homes import spent
 from tests.tools.conftest import NOW, Ask, Told, answer_of
 
+pytestmark = pytest.mark.usefixtures("kept_in")
 COLUMNS = ["day", "strategy", "runs", "cost_usd", "unknown", "reserved_usd", "replay_usd"]
 DAY = timedelta(days=1)
 
@@ -44,8 +45,8 @@ class Paid:
 
 
 @pytest.fixture
-def database(home: Path) -> Database:
-    return Database(Home(home).database, prepare=Home(home).prepare)
+def database(home: Path) -> Any:
+    return journal_database(home)
 
 
 @pytest.fixture
@@ -220,14 +221,14 @@ async def test_days_have_bounds(ask: Ask, days: int) -> None:
 
 
 async def test_a_year_of_many_strategies_is_cut_and_goes_on_from_there(
-    home: Path, enter: Callable[[list[Paid]], None]
+    settings: ServerSettings, enter: Callable[[list[Paid]], None]
 ) -> None:
     rows = [
         Paid(number, NOW - day * DAY, NOW - day * DAY, "success", Decimal("0.01"))
         for number in range(1, 31) for day in range(100)
     ]  # fmt: skip
     enter(rows)
-    async with Client(build_server(ServerSettings(home=home), clock=lambda: NOW)) as client:
+    async with Client(build_server(settings, clock=lambda: NOW)) as client:
         first = answer_of(await client.call_tool("get_costs", {"days": 366}))
         assert (first["runs"], len(first["rows"]) < len(rows)) == (3_000, True), "the totals are of all"
         until = f"{first['rows'][-1][0]}T23:59Z"

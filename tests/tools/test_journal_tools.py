@@ -10,11 +10,11 @@ from mcp_server.app import build_server
 from mcp_server.domain.outcome import Outcome, Signal, Status
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.settings import ServerSettings
-from mcp_server.storage.database import Database
 from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.rows import Run
 from mcp_server.storage.journal.runs import Journal
+from tests.rigs.journal_databases import journal_database
 from tests.tools.conftest import NOW, Ask, answer_of
 
 REASON = "It rose, " * 60
@@ -22,9 +22,9 @@ BUY = Outcome(Status.SUCCESS, Signal("BUY", Decimal("62.5"), REASON, 0.0000081),
 
 
 @pytest.fixture(autouse=True)
-def _recorded(home: Path) -> None:
+def _recorded(home: Path, kept_in: None) -> None:
     """Two runs of one strategy, a day apart: a signal, and one that could not decide."""
-    journal = Journal(Database(Home(home).database, prepare=Home(home).prepare), Home(home))
+    journal = Journal(journal_database(home), Home(home))
     what = parse_strategy("mine", {"trading_pair": "A/B", "interval": "1h", "rules": {"buy": "close > 1"}}, None)
 
     def record(as_of: datetime, outcome: Outcome) -> None:
@@ -61,7 +61,7 @@ async def test_missed_slots_say_from_when_to_when_they_were_due_and_how_many_the
         "7, TIMESTAMP '2026-05-20 08:00', TIMESTAMP '2026-05-20 08:00', 'rules', TIMESTAMP '2026-05-20 09:00', "
         "'missed', 'the machine slept', 'k')"
     )
-    Database(Home(home).database).write(lambda c: c.execute(missed))
+    journal_database(home).write(lambda c: c.execute(missed))
     row, *_ = (await ask("list_signals", outcomes="all"))["rows"]
     assert (row[4], row[9:12]) == ("missed", ["the machine slept", "2026-05-20T02:00Z", 7])
     assert row[12:] == ["2026-05-20T08:00Z", "schedule", None, None, None]
@@ -111,7 +111,7 @@ async def test_what_became_of_a_signal_is_told_from_ten_minutes_after_its_exit(
             connection.execute("UPDATE analysis_results SET signal = ?", [signal])
             connection.execute(f"INSERT INTO outcomes VALUES ({', '.join('?' * 12)})", values)
 
-        Database(Home(home).database).write(work)
+        journal_database(home).write(work)
         (row,) = (await ask("list_signals", outcomes="all", before=2))["rows"]
         return list(row[-3:])
 
