@@ -80,7 +80,7 @@ def test_what_was_lost_with_a_call_without_end_is_computed_again(monkeypatch: py
 
         def submit(self, fn: Any, /, *args: Any, **_others: Any) -> Future[Any]:
             self.submitted.append(args[1])
-            now[0] += 100.0 if len(self.submitted) == 2 else 0.0
+            now[0] += 100.0 if len(self.submitted) == 1 else 0.0
             call = Future[Any]()
             if self.taken_back:
                 call.set_result(TraderError("It ends.") if args[1] is ENDLESS.strategy else fn(*args))
