@@ -69,7 +69,8 @@ def test_twelve_variants_have_a_walk_forward_and_the_probability_of_overfitting(
 def test_fewer_than_ten_have_none_and_the_figures_of_two_processes_are_those_of_one(
     home: Path, twelve: dict[str, Any]
 ) -> None:
-    done = trader_in(home)("backtest", "mine", *TIME, *THREE, "--workers", "2", "--json", TRADER_SERVER_URL=NOBODY)
+    trader = trader_in(home, own_process=True)
+    done = trader("backtest", "mine", *TIME, *THREE, "--workers", "2", "--json", TRADER_SERVER_URL=NOBODY)
     assert (done.code, done.err) == (0, "")
     three = done.json
     assert (len(three["variants"]), three["pbo"]) == (3, None)
