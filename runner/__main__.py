@@ -3,17 +3,33 @@
 A run waits for its tool server, so that is started before typer is imported.
 """
 
+import atexit
 import os
 import signal
 import sys
+import threading
+from contextlib import suppress
 
 from mcp_server.errors import BadInput, TraderError
 from mcp_server.storage.home import home_folder
 from mcp_server.storage.owner import become_owner
 from runner.tool_server.server_process import ServerProcess, early_server
 
+ENDING_S = 0.05
+"""A thread that has been told to end has ended by then."""
+
 
 def main() -> None:
+    """Run the command line, and end the process."""
+    try:
+        run_command_line()
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            _leave(end.code or 0)
+        raise
+
+
+def run_command_line() -> None:
     """Run the command line; end with a message and a code instead of a traceback where the failure is known."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins with it ignored
     signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))  # both end a run in the same way
@@ -32,6 +48,29 @@ def main() -> None:
     finally:
         if server is not None:
             server.end()
+
+
+def _leave(code: int) -> None:
+    """End the process once all is written and closed, and do not wait until Python has taken its modules apart.
+
+    Return where Python has more to do: to wait for a thread, or to say that what was written could not be.
+    """
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join(ENDING_S)
+            if thread.is_alive():
+                return
+    streams = [stream for stream in (sys.stdout, sys.stderr) if stream is not None]  # a service may have none
+    try:
+        for stream in streams:
+            stream.flush()
+    except (OSError, ValueError):
+        return
+    atexit._run_exitfuncs()
+    for stream in streams:
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

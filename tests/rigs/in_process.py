@@ -22,7 +22,7 @@ from subprocess import Popen
 
 import pytest
 
-from runner.__main__ import main
+from runner.__main__ import run_command_line
 from runner.backtest import executors
 from runner.tool_server import server_process
 from tests.rigs.forked_server import forking
@@ -76,7 +76,7 @@ def run(
 def _code() -> int:
     """Run the program; return the code with which its process would end."""
     try:
-        main()
+        run_command_line()
     except SystemExit as end:
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)  # noqa: T201 (as Python does)

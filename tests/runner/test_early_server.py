@@ -19,7 +19,7 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.entries import Entry
 from mcp_server.storage.journal.runs import Journal
-from runner.__main__ import main
+from runner.__main__ import run_command_line
 from runner.credentials import CREDENTIALS
 from runner.settings import RunnerSettings
 from runner.tool_server import server_process
@@ -39,7 +39,7 @@ MOMENT = "2026-04-28T20:00Z"
 
 LATE_IMPORTS = """
 import sys
-from runner.__main__ import main
+from runner.__main__ import run_command_line
 from runner.tool_server.server_process import ServerProcess
 
 where, before = ServerProcess.where, set()
@@ -51,7 +51,7 @@ async def noted(self):
 ServerProcess.where = noted
 sys.argv[1:] = ["run", "rsi-reversion"]
 try:
-    main()
+    run_command_line()
 except SystemExit:
     late = {name.partition(".")[0] for name in set(sys.modules) - before} - {"importlib"}
     print("late:", *sorted(late))
@@ -115,7 +115,7 @@ def typed(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str | int | None:
     before = signal.getsignal(signal.SIGTERM)
     try:
         with pytest.raises(SystemExit) as ended:
-            main()
+            run_command_line()
     finally:
         signal.signal(signal.SIGTERM, before)
     return ended.value.code

@@ -61,7 +61,7 @@ for arguments in json.loads(sys.argv.pop()):
             os.environ.update(_CLAUDE_TRADER_COMPLETE="complete_bash", **words)
             sys.argv = ["claude-trader"]
         try:
-            program.main()
+            program.run_command_line()
         except SystemExit:
             pass
         finally:
@@ -165,7 +165,7 @@ def test_a_home_that_is_a_file_is_told_and_is_not_taken_for_one_without_a_record
 def test_recorded_signals_are_listed_with_neither_pydantic_nor_duckdbs_package(home: Path) -> None:
     database = Database(home / "claude_trader.duckdb")
     database.write(lambda connection: None)
-    code = "import sys, runner.__main__ as program\ntry: program.main()\nexcept SystemExit: print(*sys.modules)"
+    code = "import sys, runner.__main__ as p\ntry: p.run_command_line()\nexcept SystemExit: print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code, "signals"], env={**os.environ, "TRADER_HOME": str(home)},
         stdout=subprocess.PIPE, text=True, timeout=100, check=True,
