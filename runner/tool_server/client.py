@@ -10,8 +10,10 @@ import anyio
 import httpx2
 
 from mcp_server.domain.late_models import built_when_used
+from runner.tool_server.mcp_client import import_mcp
 
 with built_when_used():
+    import_mcp()
     from mcp import Client
     from mcp.client.streamable_http import streamable_http_client
 
