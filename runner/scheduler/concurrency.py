@@ -51,7 +51,9 @@ class Concurrency:
         return self._turns[run.engine, run.strategy.config.exchange or self.default_exchange]
 
     def kind(self, strategy: Strategy) -> tuple[str, str]:
-        """Return what its slots share their turns with."""
+        """Return what its slots share their room with: those of rules an exchange, those for agents the memory."""
+        if strategy.engine != "rules":
+            return strategy.engine, ""
         return strategy.engine, strategy.config.exchange or self.default_exchange
 
     def most_claimed(self, kind: tuple[str, str]) -> int:

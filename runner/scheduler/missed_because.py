@@ -43,7 +43,12 @@ class MissedBecause:
         self._reason = BUSY
 
     def reason(self, claims: Trouble | None) -> str:
-        """Return the reason; `claims` is what keeps slots from being claimed, if anything."""
-        if claims is None:
-            return self._reason
-        return f"The journal could not be written from {claims.since:%Y-%m-%d %H:%M:%S} UTC on: {claims.why}"
+        """Return the reason; `claims` is what keeps slots from being claimed, if anything.
+
+        That stays the reason until all that came due meanwhile has its row, which may take more than one claim.
+        """
+        if claims is not None:
+            self._reason = (
+                f"The journal could not be written from {claims.since:%Y-%m-%d %H:%M:%S} UTC on: {claims.why}"
+            )
+        return self._reason

@@ -249,9 +249,9 @@ class Schedules:
             Retryable, Misconfigured: as `Database.write`; no slot was claimed, and each is still due.
         """
         await self._set_right(now)
-        takes, self.withheld = self.share.taker(), frozenset()
-        due = self._due(now)
-        if not self.share.alone and len(due) > CLAIMED_AT_ONCE:
+        takes, withheld = self.share.taker(), self.withheld
+        self.withheld, due = frozenset(), self._due(now)
+        if due and not self.share.alone and (withheld or len(due) > CLAIMED_AT_ONCE):
             await self._learn(min(schedule.accounted_until for schedule in due), now)
             due = self._due(now)
         if not due:

@@ -9,7 +9,9 @@ import anyio
 import pytest
 
 from mcp_server.domain.outcome import Outcome
+from mcp_server.errors import Retryable
 from mcp_server.storage.journal.rows import Claimed
+from mcp_server.storage.journal.slots import SlotStore
 from runner.scheduler import concurrency as bounds
 from runner.scheduler import schedules
 from runner.scheduler.concurrency import Concurrency
@@ -18,13 +20,15 @@ from runner.scheduler.scheduler import Scheduler
 from runner.scheduler.share import Share
 from tests.rigs.hand_clock import HandClock
 from tests.rigs.journal_databases import kept_in
-from tests.scheduler.hand_driven import DECIDED, Engine, make_scheduler
+from tests.runner.claude_runs import strategy as asking
+from tests.scheduler.hand_driven import DECIDED, Engine, driven, make_scheduler
 from tests.scheduler.slot_homes import Machine, at, hourly, write
 
 __all__ = ["kept_in"]
 NAMES = tuple("abcdefghijkl")
 MOST = 4
 LATE = "The runner was busy at the time."
+IN_POSTGRES = pytest.mark.parametrize("kept_in", ["postgres"], indirect=True, ids=[""])
 
 
 def planned(share: Share, names: Sequence[str] = NAMES, now: str = "12:00:10", **limits: Any) -> PlannedClaims:
@@ -76,6 +80,11 @@ class TestWhatIsClaimed:
         concurrency.adjust()
         assert concurrency.most_claimed(("claude", "simulated")) == 6
 
+    def test_agents_share_what_memory_lets_run_whatever_their_exchanges(self) -> None:
+        takes = Share(Concurrency("simulated", 1), alone=False).taker()
+        exchanges = ("simulated", "kraken", "coinbase")
+        assert [takes(asking(exchange=exchange)) for exchange in exchanges] == [True, True, False]
+
     def test_slots_that_were_missed_get_their_rows_whether_or_not_there_is_room(self) -> None:
         share = Share(Concurrency("simulated", 1), alone=False)
         result = planned(share, now="13:00:10")
@@ -125,7 +134,7 @@ async def until(condition: Callable[[], object], clock: HandClock, step_s: float
             await anyio.sleep(0.005)
 
 
-@pytest.mark.parametrize("kept_in", ["postgres"], indirect=True, ids=[""])
+@IN_POSTGRES
 @pytest.mark.usefixtures("kept_in", "narrow")
 async def test_what_one_runner_cannot_begin_is_left_to_the_other_and_claimed_once_there_is_room(
     home: Path, monkeypatch: pytest.MonkeyPatch
@@ -155,3 +164,51 @@ async def test_what_one_runner_cannot_begin_is_left_to_the_other_and_claimed_onc
         stop.set()
     assert sorted(engines[0].names + engines[1].names) == [*NAMES], "each ran once"
     assert {len(machines[0].slots(name)) for name in NAMES} == {1}
+
+
+@IN_POSTGRES
+@pytest.mark.usefixtures("kept_in", "narrow")
+async def test_what_others_have_run_meanwhile_is_not_due_any_more_although_there_is_no_room(home: Path) -> None:
+    for name in NAMES:
+        write(home, hourly(name), at("01:00"))
+    full, other = (make_scheduler(Machine(home), HandClock(at("11:30")), Engine()) for _ in range(2))
+    for runner in (full, other):
+        runner.slot_store.open()
+        await runner.schedules.refresh(at("11:30"))
+    for claimed in await full.schedules.claim(at("12:00:05"), LATE):
+        full.schedules.share.begin(claimed.run.strategy)
+    assert len(full.schedules.withheld) == len(NAMES) - MOST
+    other.schedules.share.alone = True
+    assert len(await other.schedules.claim(at("12:00:05"), LATE)) == len(NAMES) - MOST
+    assert await full.schedules.claim(at("12:00:06"), LATE) == []
+    assert not full.schedules.withheld
+    assert {schedule.due for schedule in full.schedules.by_name.values()} == {at("13:00:05")}
+
+
+@IN_POSTGRES
+@pytest.mark.usefixtures("kept_in")
+async def test_what_passed_while_the_journal_was_away_says_so_although_it_takes_several_claims(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedules, "CLAIMED_AT_ONCE", 2)
+    machine, claim, away = Machine(home), SlotStore.claim, [True]
+
+    def unless_away(*arguments: Any, **more: Any) -> Any:
+        if away:
+            raise Retryable("It is away.", "Wait.")
+        return claim(*arguments, **more)
+
+    monkeypatch.setattr(SlotStore, "claim", unless_away)
+    for name in NAMES:
+        write(home, hourly(name), at("01:00"))
+    async with driven(machine, at("11:30")) as up:
+        for moment in ("12:00:06", "13:00:06", "15:00:06"):
+            await up.set(at(moment))
+            for _ in NAMES:  # one claim after the other
+                await up.on(0.01)
+            away.clear()
+    for name in NAMES:
+        assert [status for status, *_ in machine.slots(name)] == ["missed", "abstained", "missed", "abstained"]
+        why = "The journal could not be written from 2026-01-05 12:00:07 UTC on: It is away."
+        assert (machine.reasons(name)[0] or "")[: len(why)] == why
+        assert (machine.reasons(name)[2] or "").startswith("Nothing ran from")

@@ -5,12 +5,13 @@ thread makes it anew and takes its locks again, long before anybody counts the p
 it first, as after a cable was pulled, the process claims nothing until it has its locks again.
 """
 
+import logging
 import selectors
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -50,8 +51,7 @@ CONNECT_S = 2
 _LOOK, _END = b"?", b""
 """What the thread is told: to look at the session, or to end."""
 
-WATCHER = "signs of life"
-"""The name of the thread."""
+WATCHER = "signs of life"  # the thread's name
 
 _ID = "CAST(CAST('x' || substr({}, 1, 16) AS BIT(64)) AS BIGINT)"
 _HELD = (
@@ -126,10 +126,8 @@ class HeldLocks:
         now = monotonic()
         if self._lost or (self._lost_at is not None and now - self._lost_at < RESTARTED_S):
             missing = []
-        if now - self._looked_at > LOOKS_S:
-            self._missing = {}
-        self._looked_at = now
-        self._missing = {key: self._missing.get(key, now) for key in missing}
+        earlier, self._looked_at = ({} if now - self._looked_at > LOOKS_S else self._missing), now
+        self._missing = {key: earlier.get(key, now) for key in missing}
         yield from [key for key, since in self._missing.items() if now - since >= GONE_AFTER_S]
 
     def here(self) -> None:
@@ -203,9 +201,8 @@ class HeldLocks:
 
     def _take(self, name: str, number: int) -> None:
         """Take a lock, which is taken again in each session that follows."""
-        session = self._usable()
         try:
-            _lock(session, number)
+            _lock(self._usable(), number)
         except psycopg.Error as error:
             raise could_not_be_used(self._address, error) from None
         self._held[name] = number
@@ -243,10 +240,16 @@ class HeldLocks:
 
     def _keep(self, woken: socket.socket) -> None:
         """Wait until the session is lost, and begin another; end when `woken` does."""
+        heard: bytes | None = None
         with woken:
-            while (heard := _heard(woken, None if self._lost else self._session)) != _END:
-                if heard is not None or self._lost:
-                    self._renew()
+            while heard != _END:
+                try:
+                    heard = _heard(woken, None if self._lost else self._session)
+                    if heard != _END and (heard is not None or self._lost):
+                        self._renew()
+                except Exception:  # no more files can be opened, say; nobody is there to start it again
+                    logging.getLogger(__name__).exception("looking at the session of signs of life")
+                    sleep(LOOK_EVERY_S)
 
     def _renew(self) -> None:
         with self._changing:

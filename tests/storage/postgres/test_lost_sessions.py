@@ -1,6 +1,8 @@
 """A session that is lost: who is not seen claims nothing, and whoever lost its own says nothing of the others."""
 
+import errno
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -138,6 +140,28 @@ def test_the_watcher_survives_a_session_that_is_closed_at_the_moment_it_looks(
         assert liveness._heard(here, session) == b"?"
         there.close()
         assert liveness._heard(here, None) == b""
+
+
+def test_the_watcher_survives_what_it_does_not_expect_and_makes_the_session_anew(
+    home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine, heard, failed = Machine(home), liveness._heard, threading.Event()
+
+    def too_many_files(*arguments: Any) -> bytes | None:
+        if not failed.is_set():
+            failed.set()
+            raise OSError(errno.EMFILE, "Too many open files")
+        return heard(*arguments)
+
+    monkeypatch.setattr(liveness, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(liveness, "_heard", too_many_files)
+    machine.slot_store.open()
+    assert failed.wait(LIMIT_S)
+    key = machine.slot_store._liveness.key  # type: ignore[union-attr]
+    with missed_by_the_server(machine, key):
+        pass
+    until(lambda: held(machine.database, key))
+    assert "Too many open files" in caplog.text
 
 
 def test_a_run_that_others_have_ended_reserves_nothing_and_asks_nobody(home: Path) -> None:
