@@ -5,6 +5,7 @@ Only what is given the address of a cluster imports this module, as `distributed
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import warnings
 from collections.abc import Callable, Collection, Iterator
@@ -18,14 +19,16 @@ from mcp_server.errors import Misconfigured, Retryable, TraderError
 from runner.backtest.executors import SharingExecutor
 from runner.backtest.sweep import WorkersEnded
 from runner.backtest.versions import difference, versions
+from runner.installed import install
 
 try:
     import dask
-    from distributed import Client, KilledWorker
+    from distributed import Client, KilledWorker, Security
+    from distributed.comm import connect
 except ImportError:
     raise Misconfigured(
         "--workers names a cluster, and what connects to Dask is not installed.",
-        "Install it: `pip install 'claude-trader[cluster]'`. Or give a number: --workers 2.",
+        f"Install it: `{install('[cluster]')}`. Or give a number: --workers 2.",
     ) from None
 
 if TYPE_CHECKING:
@@ -155,17 +158,25 @@ def _connected(address: str) -> Client:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that versions differ is an error of ours
+            asyncio.run(asyncio.wait_for(_greet(address), CONNECT_S))
             return Client(address, timeout=CONNECT_S, set_as_default=False)
-    except OSError:
+    except (OSError, MemoryError):  # what is no scheduler may seem to announce exabytes
         raise Retryable(
             f"No Dask scheduler answers at {address} within {CONNECT_S} s.",
-            "Start one there with `dask scheduler`, or check address and firewall. --workers 2 computes here.",
+            "Start one there with `dask scheduler`, or check address, port and firewall: its page has another port. "
+            "--workers 2 computes here.",
         ) from None
     except (TypeError, ValueError, RuntimeError) as error:
         raise Misconfigured(
             f"{address} cannot be connected to: {error}",
             "Write it like tcp://10.0.0.5:8786. For tls:// name your certificates to Dask: see the guide on scaling.",
         ) from None
+
+
+async def _greet(address: str) -> None:
+    """Connect and leave: a client waits without end for the greeting of what is no scheduler, such as its page."""
+    comm = await connect(address, timeout=CONNECT_S, **Security().get_connection_args("client"))
+    comm.abort()
 
 
 def _check_workers(client: Client, address: str) -> None:

@@ -1,9 +1,11 @@
 """Sweeps on a Dask cluster: a real one on loopback, whose workers end in the middle, or are not fit to compute."""
 
+import socket
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +214,31 @@ def test_where_nobody_listens_the_error_says_so_within_seconds(monkeypatch: pyte
     assert "`dask scheduler`" in told.value.remedy
 
 
+@pytest.mark.parametrize("says", [b"", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_what_listens_and_is_no_scheduler_is_told_within_seconds(says: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    from runner.backtest.cluster import cluster
+
+    monkeypatch.setitem(cluster.__wrapped__.__globals__, "CONNECT_S", 1)  # type: ignore[attr-defined]
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        greeted = pool.submit(_greet, listener, says)
+        with pytest.raises(Retryable, match=f"No Dask scheduler answers at {address}") as told, cluster(address):
+            pass
+        greeted.result()
+    assert "its page has another port" in told.value.remedy
+
+
+def _greet(listener: socket.socket, says: bytes) -> None:
+    """Say something to whoever connects, until they leave."""
+    connection, _ = listener.accept()
+    with connection:
+        connection.sendall(says)
+        connection.settimeout(IN_TIME_S)
+        with suppress(ConnectionResetError):
+            while connection.recv(1024):
+                pass
+
+
 @pytest.mark.parametrize("address", ["tls://127.0.0.1:9", "tcp://127.0.0.1:port"])
 def test_an_address_that_cannot_be_one_or_lacks_certificates_is_told(address: str) -> None:
     from runner.backtest.cluster import cluster
@@ -223,7 +250,7 @@ def test_an_address_that_cannot_be_one_or_lacks_certificates_is_told(address: st
 def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "runner.backtest.cluster", raising=False)
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(Misconfigured, match=r"pip install 'claude-trader\[cluster\]'"):
+    with pytest.raises(Misconfigured, match=r"pip install -e '.*\[cluster\]'"):
         import runner.backtest.cluster  # noqa: F401
 
 

@@ -3,6 +3,7 @@
 import shlex
 import subprocess
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +70,12 @@ def test_the_secrets_of_the_page_are_made_and_shown_to_nobody(tmp_path: Path) ->
     checked = f"{made}; echo ${{#POSTGRES_PASSWORD}} ${{#TRADER_TOKEN}}"
     done = subprocess.run(["bash", "-ec", checked], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert done.stdout == "48 48\n"
+
+
+def test_the_programs_of_a_cluster_listen_at_the_address_that_they_are_given_alone() -> None:
+    """Dask's own defaults are every network of the machine, for a worker and for the page of each program."""
+    programs = [shlex.split(command) for command in COMMANDS if command.startswith("dask ")]
+    assert len(programs) == 2
+    for program in programs:
+        options = dict(pairwise(program))
+        assert options["--dashboard-address"].startswith(f"{options['--host']}:")

@@ -65,7 +65,8 @@ def _parsed(url: str) -> dict[str, str]:
     except ImportError:
         raise Misconfigured(
             f"{VARIABLE} is set, and what connects to Postgres is not installed.",
-            "Install it: `pip install 'claude-trader[postgres]'`. Or unset it: the journal is then a file of the home.",
+            "Install it: `pip install 'claude-trader[postgres]'`, or in a checkout "
+            "`.venv/bin/pip install -e '.[postgres]'`. Or unset it: the journal is then a file of the home.",
         ) from None
     try:
         return {name: str(value) for name, value in conninfo_to_dict(url).items()}

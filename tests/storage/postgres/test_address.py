@@ -104,3 +104,4 @@ def test_where_the_extra_is_missing_the_error_says_how_to_install_it(monkeypatch
     with pytest.raises(Misconfigured, match="not installed") as raised:
         PostgresAddress.of("postgresql://u@127.0.0.1/j")
     assert "pip install 'claude-trader[postgres]'" in raised.value.remedy
+    assert "in a checkout `.venv/bin/pip install -e '.[postgres]'`" in raised.value.remedy
