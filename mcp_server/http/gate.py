@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 HEALTH = "/health"
 
+ALIVE = b"alive"
+"""The query by which who may know more asks for that alone: nothing is looked at, so an unused database can rest."""
+
 MOST_HEAD_BYTES = 16 * 1024
 """All headers of a request together."""
 
@@ -154,7 +157,7 @@ class Gate:
         headers = Headers(scope=scope)
         try:
             self._allowed_hosts.check(headers.get("host", ""), headers.get("origin"))
-            known = self._callers.grant(scope) is not None
+            known = scope["query_string"] != ALIVE and self._callers.grant(scope) is not None
         except Refused:  # a platform asks by an address of its own
             known = False
         if not known:

@@ -142,7 +142,7 @@ class WatchedServer:
             while silences < MOST_SILENCES:
                 await anyio.sleep(self.look_every_s)
                 try:
-                    await client.get(f"{parts.scheme}://{parts.netloc}/health")
+                    await client.get(f"{parts.scheme}://{parts.netloc}/health?alive")
                     silences = 0
                 except httpx2.HTTPError:
                     silences += 1

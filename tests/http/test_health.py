@@ -121,6 +121,18 @@ def test_on_loopback_without_a_token_it_tells_everything_but_to_no_page_of_other
             assert _ask(server, Authorization=None, **headers) == (200, {"status": "alive"})
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_who_asks_only_whether_it_is_alive_has_nothing_looked_at(home: Path, method: str) -> None:
+    """So a runner that asks every few seconds keeps no database open: the look would make its file."""
+    with guarded(ServerSettings(home=home)) as server:
+        answered = server.post(b"", "/health?alive", method, Authorization=None)
+        assert answered.status == 200
+        assert answered.text == ('{"status":"alive"}' if method == "GET" else "")
+        assert not Home(home).database.exists()
+        assert _ask(server, Authorization=None)[1]["ready"]
+        assert Home(home).database.exists()
+
+
 def test_a_platform_may_ask_for_the_head_alone(server: Guarded) -> None:
     answered = server.post(b"", "/health", "HEAD", Authorization=None)
     assert (answered.status, answered.text) == (200, "")
@@ -138,6 +150,6 @@ def test_it_is_answered_while_the_database_is_held(home: Path) -> None:
         assert (status, said["checks"]["database"]["ok"], said["checks"]["strategies"]["ok"]) == (503, False, True)
 
 
-@pytest.mark.parametrize("path", ["/health?verbose=1", "/%68ealth"])
+@pytest.mark.parametrize("path", ["/health?verbose=1", "/health?alive", "/%68ealth"])
 def test_no_other_way_of_writing_it_says_more(server: Guarded, path: str) -> None:
     assert json.loads(server.post(b"", path, "GET", Authorization=None).text) == {"status": "alive"}

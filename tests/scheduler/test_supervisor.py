@@ -7,11 +7,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import anyio
 import psutil
 import pytest
 from pydantic import SecretStr
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
 from mcp_server.domain.outcome import Status
 from mcp_server.domain.strategy.parse import parse_strategy
@@ -26,7 +29,9 @@ from runner.settings import RunnerSettings
 from runner.tool_server import server_process
 from runner.tool_server.connection import Connection
 from runner.tool_server.server import Address, local_server
+from runner.tool_server.server_process import ServerProcess
 from runner.tool_server.supervisor import WatchedServer, log_line
+from tests.rigs.loopback import served
 from tests.rigs.tool_server import ToolServer
 from tests.rigs.warm import forked_by
 from tests.runner.conftest import forked_servers
@@ -86,6 +91,23 @@ async def test_a_server_that_hangs_is_ended_and_the_connection_comes_back(home: 
         assert await works(connection)
         assert pid_of_server() != hanging
         assert not psutil.pid_exists(hanging)
+
+
+async def test_a_look_asks_no_more_than_whether_the_server_answers(home: Path) -> None:
+    """Else it would have the server open its database every few seconds, and keep it in memory for ever."""
+    asked: list[str] = []
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.append(f"{scope['path']}?{scope['query_string'].decode()}")
+        await PlainTextResponse("no", 503)(scope, receive, send)
+
+    server, process = WatchedServer(RunnerSettings(home=home), look_every_s=0.01), cast(ServerProcess, None)
+    with served(answer) as url, anyio.fail_after(LIMIT_S):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server._end_when_silent, Address(f"{url}/mcp", None), process)
+            await until(lambda: len(asked) > 1)
+            tasks.cancel_scope.cancel()
+    assert set(asked) == {"/health?alive"}
 
 
 async def test_a_run_that_meets_the_end_of_the_server_is_told_so_and_the_next_one_works(home: Path) -> None:
