@@ -13,48 +13,27 @@ from runner.cli.show import plain
 
 if TYPE_CHECKING:
     from mcp_server.domain.strategy.finding import Finding
-    from mcp_server.storage.strategies.folders import ListedStrategy
     from runner.check_folder import CheckedFolder
 
 _COLOURS = {"error": "bold red", "warning": "yellow"}
 
 
-def listed(console: Console, strategies: Sequence["ListedStrategy"]) -> None:
-    """Show every strategy on a line of its own."""
+def listed(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Show every strategy on a line of its own; the rows are those of `listed_rows`."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for column in ("name", "where", "engine", "market", "schedule", "status"):  # the short ones are never cut
         table.add_column(column, no_wrap=column in ("where", "engine", "status"), overflow="fold")
-    for entry in strategies:
-        where = "example" if entry.example else "home"
-        if entry.strategy is None:
-            table.add_row(plain(entry.name), where, "", "", "", Text("broken", "bold red"))
+    for row in rows:
+        if "problem" in row:
+            table.add_row(plain(row["name"]), row["origin"], "", "", "", Text("broken", "bold red"))
             continue
-        config = entry.strategy.config
-        status = "" if entry.example else config.status
-        facts = (entry.strategy.engine, config.trading_pair, entry.strategy.schedule, status)
-        table.add_row(plain(entry.name), where, *(plain(fact) for fact in facts))
+        facts = (row["engine"], row["trading_pair"], row["schedule"], row["status"] or "")
+        table.add_row(plain(row["name"]), row["origin"], *(plain(fact) for fact in facts))
     console.print(table)
-    if any(entry.strategy is None for entry in strategies):
+    if any("problem" in row for row in rows):
         console.print(plain("`claude-trader strategies check NAME` lists what is wrong with a broken one.", "dim"))
     console.print(plain("`claude-trader strategies add NAME` copies an example into your home.", "dim"))
     console.print(plain("`claude-trader up` schedules what is active there.", "dim"))
-
-
-def row_json(entry: "ListedStrategy") -> dict[str, Any]:
-    """Return one row of the list as JSON values."""
-    row: dict[str, Any] = {"name": entry.name, "origin": "example" if entry.example else "home"}
-    if entry.strategy is None:
-        return {**row, "problem": entry.problem}
-    config = entry.strategy.config
-    return {
-        **row,
-        "engine": entry.strategy.engine,
-        "trading_pair": config.trading_pair,
-        "schedule": entry.strategy.schedule,
-        "status": None if entry.example else config.status,
-        "version": entry.strategy.version,
-        "description": config.description,
-    }
 
 
 def checked(console: Console, folder: "CheckedFolder") -> None:

@@ -44,14 +44,17 @@ def strategies(context: typer.Context, as_json: Json = False) -> None:
     """List your strategies and the examples; add, check, pause, resume, remove or restore one."""
     if context.invoked_subcommand is not None:
         return
-    from runner.cli import show
-    from runner.cli.show_strategies import listed, row_json
+    from mcp_server.storage.home import examples_folder
+    from mcp_server.storage.strategies.listed import listed_rows
 
-    every = Context().strategies.all()
+    rows = listed_rows(Context().home, examples_folder())
     if as_json:
-        print_json({"strategies": [row_json(strategy) for strategy in every]})
-    else:
-        listed(show.console(), every)
+        print_json({"strategies": rows})
+        return
+    from runner.cli import show
+    from runner.cli.show_strategies import listed
+
+    listed(show.console(), rows)
 
 
 @app.command()

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from mcp_server.domain.strategy.format import PROMPT_LIMIT
-from mcp_server.domain.strategy.parse import FILE_LIMIT_BYTES
+from mcp_server.domain.strategy.limits import FILE_LIMIT_BYTES
 
 OUTSIDE = "OUTSIDE"
 """In a row's files: a symbolic link to a valid file that lies outside of the home."""

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from mcp_server.domain.strategy.parse import FILE_LIMIT_BYTES, InvalidStrategy, parse_strategy
+from mcp_server.domain.strategy.limits import FILE_LIMIT_BYTES
+from mcp_server.domain.strategy.parse import InvalidStrategy, parse_strategy
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Misconfigured, NotFound
 from mcp_server.storage.database import Database

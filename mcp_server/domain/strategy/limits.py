@@ -3,5 +3,8 @@
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"
 HORIZON_PATTERN = r"^[1-9][0-9]{0,4}[mhdw]$"
 
+FILE_LIMIT_BYTES = 262_144
+"""The most bytes that a file of a strategy may have."""
+
 MOST_COST_BPS = 1000
 """A tenth of the price, a side: more is a mistake of units."""

@@ -13,12 +13,9 @@ from mcp_server.domain.scoring.terms import too_short
 from mcp_server.domain.strategy.agents import named_agents
 from mcp_server.domain.strategy.finding import Finding, error
 from mcp_server.domain.strategy.format import Agent, Config
-from mcp_server.domain.strategy.limits import NAME_PATTERN
+from mcp_server.domain.strategy.limits import FILE_LIMIT_BYTES, NAME_PATTERN
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import BadInput
-
-FILE_LIMIT_BYTES = 262_144
-"""The most bytes that a file of a strategy may have."""
 
 DEEPEST = 20
 """The most objects and arrays inside of one another; a strategy needs four."""

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from mcp_server.domain.strategy.finding import error
-from mcp_server.domain.strategy.parse import FILE_LIMIT_BYTES, InvalidStrategy, nests_too_deeply
+from mcp_server.domain.strategy.limits import FILE_LIMIT_BYTES
+from mcp_server.domain.strategy.parse import InvalidStrategy, nests_too_deeply
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.files import Unreadable, read_regular, write_whole
+from mcp_server.storage.strategies.names import AGENTS, CONFIG
 
-CONFIG, AGENTS = "config.json", "agents.json"
 _TRIES = 20
 
 
@@ -33,6 +34,15 @@ def read_both(folder: Path, name: str) -> tuple[Any, Any]:
         if _identity(folder) == before:  # else another was put in its place between the two
             return both
     raise InvalidStrategy(name, [error("name", f"{str(folder)!r} keeps changing.", "Try again in a moment.")])
+
+
+def parse_both(folder: Path, config: bytes, agents: bytes | None) -> tuple[Any, Any]:
+    """Return what `read_both` does of these bytes of a strategy's files; raise as it does."""
+    name = folder.name
+    return (
+        _parse_json(config, folder / CONFIG, name),
+        None if agents is None else _parse_json(agents, folder / AGENTS, name),
+    )
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

@@ -9,7 +9,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -26,7 +26,8 @@ from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import BadInput, Misconfigured, NotFound, Retryable
 from mcp_server.storage.home import Home, unwritable
 from mcp_server.storage.strategies.exchange_folders import ASIDE, exchange
-from mcp_server.storage.strategies.files import AGENTS, CONFIG, bring_back, read_both, write_both
+from mcp_server.storage.strategies.files import bring_back, read_both, write_both
+from mcp_server.storage.strategies.names import AGENTS, CONFIG, folders_in, is_folder, strategy_names
 from mcp_server.storage.strategies.versions import Kept, KeptVersions, written_at
 
 PATIENCE_S = 10
@@ -70,8 +71,7 @@ class StrategyFolders:
 
     def names(self) -> dict[str, bool]:
         """Return the name of every strategy, and whether it is an example, in order of name."""
-        examples = dict.fromkeys(_folders(self._examples), True)
-        return dict(sorted((examples | dict.fromkeys(_folders(self._own), False)).items()))
+        return strategy_names(self._own, self._examples)
 
     def all(self, after: str = "") -> list[ListedStrategy]:
         """Read every strategy whose name comes after another; a broken one is listed too, with its problem."""
@@ -127,7 +127,7 @@ class StrategyFolders:
         """Return the folder in which a strategy's folder is, as fast among thousands as among a few."""
         if not re.fullmatch(NAME_PATTERN, name):
             return None
-        return next((parent for parent in (self._own, self._examples) if _is_folder(parent / name)), None)
+        return next((parent for parent in (self._own, self._examples) if is_folder(parent / name)), None)
 
     def write(self, strategy: Strategy, replaces: str | None = None) -> str | None:
         """Write a strategy into the home, whole or not at all; return the version that it replaced, if any.
@@ -172,7 +172,7 @@ class StrategyFolders:
         """
 
         def copy() -> Strategy:
-            if name in _folders(self._own):
+            if name in folders_in(self._own):
                 raise BadInput(f"The home has a strategy {name!r} already. Nothing was changed.")
             strategy = self.read(name)
             self._write(strategy)
@@ -275,18 +275,3 @@ def _version(folder: Path, name: str) -> str:
         return parse_strategy(name, *read_both(folder, name)).version
     except BadInput:
         return f"broken-{folder.lstat().st_mtime_ns}"
-
-
-def _folders(parent: Path) -> Iterable[str]:
-    try:
-        entries = list(parent.iterdir())
-    except OSError:
-        return []
-    return [entry.name for entry in entries if re.fullmatch(NAME_PATTERN, entry.name) and _is_folder(entry)]
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:
-        return False

@@ -14,7 +14,8 @@ from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Misconfigured, NotFound
 from mcp_server.storage.home import unwritable
-from mcp_server.storage.strategies.files import AGENTS, CONFIG, read_both, write_both
+from mcp_server.storage.strategies.files import read_both, write_both
+from mcp_server.storage.strategies.names import AGENTS, CONFIG
 
 VERSION_PATTERN = r"^([0-9a-f]{12}|broken-[0-9]{1,20})$"
 
