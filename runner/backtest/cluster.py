@@ -188,7 +188,9 @@ def _check_workers(client: Client, address: str) -> None:
         if _threads(client):
             problem, remedy = "A worker of it does not answer", "See what its workers log, and try again."
         else:
-            problem, remedy = "It has no worker", f"Start some: `dask worker {address} --nworkers 2 --nthreads 1`."
+            listening = "--host ITS-ADDRESS --dashboard-address 127.0.0.1:0"
+            start = f"dask worker {address} {listening} --nworkers 2 --nthreads 1"
+            problem, remedy = "It has no worker", f"Start some: `{start}`."
         raise Retryable(f"There is a Dask scheduler at {address}. {problem}.", remedy) from None
     for worker, there in asked.items():
         if isinstance(there, BaseException):

@@ -122,7 +122,7 @@ def _listed(sizes: "Mapping[str, TableSize]") -> str:
     rows, size = sum(of.rows for of in sizes.values()), sum(of.bytes for of in sizes.values())
     seconds = rows / ROWS_A_SECOND + size / BYTES_A_SECOND
     took = f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{max(seconds, 1):.0f} s"
-    parts = [f"{of.rows:,} {name}" for name, of in sizes.items() if of.rows]
+    parts = [f"{name}: {of.rows:,}" for name, of in sizes.items() if of.rows]
     return f"{', '.join(parts) or 'no row'} ({size / 1e6:.1f} MB). It takes about {took}."
 
 
@@ -146,6 +146,6 @@ def _progress(*, quiet: bool) -> "Iterator[Tell]":
         def tell(table: str, done: int, of: int) -> None:
             shown.tell(table, done, of)
             if done == of and not console.is_terminal:
-                console.print(show.plain(f"{table}: {of:,} rows"))
+                console.print(show.plain(f"{table}: {of:,} row{'' if of == 1 else 's'}"))
 
         yield tell

@@ -69,7 +69,9 @@ class Checkup:
                 "versions": partial(facts.versions, claude),
                 "agent": partial(facts.agent, claude),
                 "home": partial(facts.home, self._home),
-                "database": partial(facts.database, self._home),
+                "database": partial(
+                    facts.database, self._home, journal_elsewhere=self._settings.database_url is not None
+                ),
                 "journal": partial(facts.journal, self._home, self._settings),
                 "credentials": partial(self._credentials, claude),
                 "public address": self._public_address,

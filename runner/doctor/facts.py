@@ -94,10 +94,11 @@ def _others_can_read(file: Path) -> bool:
     return os.name == "posix" and file.is_file() and bool(file.stat().st_mode & 0o044)
 
 
-def database(home: Home) -> list[Diagnosis]:
+def database(home: Home, *, journal_elsewhere: bool = False) -> list[Diagnosis]:
     """Open the database and read every block of it: DuckDB verifies the checksum of each block that it reads."""
     if not home.database.exists():
-        return [Diagnosis("database", "ok", "Not there yet; the first run makes it.")]
+        first = "candles that are fetched make" if journal_elsewhere else "run makes"
+        return [Diagnosis("database", "ok", f"Not there yet; the first {first} it.")]
     import duckdb
 
     try:
@@ -109,7 +110,8 @@ def database(home: Home) -> list[Diagnosis]:
     except TraderError as error:
         return [Diagnosis("database", "error", error.problem, error.remedy)]
     size_mib = home.database.stat().st_size / MIB
-    rows = f"{counts.get('executions', 0):,} runs, {counts.get('candles', 0):,} candles"
+    runs = "" if journal_elsewhere else f"{counts.get('executions', 0):,} runs, "
+    rows = f"{runs}{counts.get('candles', 0):,} candles"
     return [Diagnosis("database", "ok", f"Opens and is intact: {rows}, {size_mib:.1f} MB.")]
 
 

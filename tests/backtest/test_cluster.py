@@ -136,7 +136,8 @@ def test_a_scheduler_without_workers_is_told_with_the_command_that_starts_some(
 ) -> None:
     assert without_workers == (
         f"There is a Dask scheduler at {rig.address}. It has no worker. "
-        f"Start some: `dask worker {rig.address} --nworkers 2 --nthreads 1`."
+        f"Start some: `dask worker {rig.address} --host ITS-ADDRESS --dashboard-address 127.0.0.1:0 "
+        "--nworkers 2 --nthreads 1`."
     )
 
 

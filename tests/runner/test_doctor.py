@@ -152,6 +152,14 @@ def test_a_database_that_another_holds_is_told_within_its_time(home: Path) -> No
     assert check.remedy.startswith("Close that shell")
 
 
+def test_where_the_journal_is_elsewhere_the_file_is_one_of_candles(home: Path) -> None:
+    (check,) = database(Home(home), journal_elsewhere=True)
+    assert "candles" in check.sentence
+    Database(Home(home).database, prepare=Home(home).prepare).read(lambda connection: None)
+    assert "runs," not in database(Home(home), journal_elsewhere=True)[0].sentence.split()
+    assert "runs," in database(Home(home))[0].sentence.split()
+
+
 def test_a_block_that_is_damaged_is_found(home: Path) -> None:
     file = Home(home).database
     Database(file, prepare=Home(home).prepare).write(

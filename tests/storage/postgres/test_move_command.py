@@ -35,7 +35,7 @@ def test_a_move_shows_what_there_is_asks_and_says_what_to_do_from_then_on(home: 
     assert {name: of["rows"] for name, of in shown.json["tables"].items()} == dict.fromkeys(TABLES, 3)
     asked = trader("journal", "move", "--to", "postgres")
     assert asked.code == 2
-    assert "3 executions" in asked.err
+    assert "executions: 3" in asked.err
     assert "It takes about 1 s." in asked.err
     assert "Confirm with --yes" in asked.err
     assert contents(file) == before
