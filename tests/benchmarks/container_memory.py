@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 
+from mcp_server.storage.database_file import REST_S
 from mcp_server.storage.home import Home
 from tests.rigs.scripted_messages_api import ORCHESTRATOR, Hang, ScriptedMessagesApi
 
@@ -78,9 +79,13 @@ def up_after_a_run(home: Home, settings: Mapping[str, str]) -> Iterator[psutil.P
 
 
 def rest(runner: psutil.Process) -> None:
-    """Wait until the process that drew the chart of the first signal has ended: a minute after it."""
+    """Wait until nothing is under way: the process that drew the first chart has ended, and what the last run used.
+
+    Runs begin with each minute, and a database ends `REST_S` after its last use.
+    """
     wait(lambda: len(tree(runner)) > 2)  # runner and server
     wait(lambda: len(tree(runner)) == 2)
+    time.sleep((3 * REST_S - time.time()) % 60)
 
 
 def main() -> None:

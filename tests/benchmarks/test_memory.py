@@ -1,4 +1,4 @@
-"""What `up` takes at rest: both of its processes, after a run by rules whose chart was drawn."""
+"""What `up` takes at rest: both of its processes, between two runs by rules, after one whose chart was drawn."""
 
 import time
 from pathlib import Path
