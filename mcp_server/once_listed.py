@@ -32,8 +32,8 @@ def first_imports(exchange_id: str) -> Iterator[None]:
 
 
 RULES = (
-    *("numpy", "numpy.ma", "duckdb", "mcp_server.domain.rules.compiled", "mcp_server.domain.shortfall"),
-    "mcp_server.adapters.simulated.exchange",
+    *("numpy", "numpy.ma", "mcp_server.domain.duckdb_core", "mcp_server.domain.rules.compiled"),
+    *("mcp_server.domain.shortfall", "mcp_server.adapters.simulated.exchange"),
 )
 """Modules by which rules decide a run on the simulated market; others need more."""
 

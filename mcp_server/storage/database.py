@@ -59,7 +59,7 @@ class Database:
     @property
     def refusals(self) -> tuple[type[Exception], ...]:
         """What is raised where a value cannot be kept, such as NaN, or half a character."""
-        from mcp_server.storage.duckdb_core import duckdb
+        from mcp_server.domain.duckdb_core import duckdb
 
         return ValueError, duckdb.Error
 

@@ -40,7 +40,7 @@ Start = Callable[[], "duckdb.DuckDBPyConnection"]
 
 def in_memory(**config: str) -> "duckdb.DuckDBPyConnection":
     """Start a DuckDB in memory."""
-    from mcp_server.storage.duckdb_core import duckdb
+    from mcp_server.domain.duckdb_core import duckdb
 
     return duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false", **config})
 
@@ -137,7 +137,7 @@ class DatabaseFile:
             raise
 
     def _attached(self, *, read_only: bool) -> "duckdb.DuckDBPyConnection":
-        from mcp_server.storage.duckdb_core import duckdb
+        from mcp_server.domain.duckdb_core import duckdb
 
         with self._changing:
             if self._duckdb is None:
@@ -162,7 +162,7 @@ class DatabaseFile:
             WORK.end(self._work)
 
     def _detach(self, connection: "duckdb.DuckDBPyConnection") -> None:
-        from mcp_server.storage.duckdb_core import duckdb
+        from mcp_server.domain.duckdb_core import duckdb
 
         connection.close()
         try:

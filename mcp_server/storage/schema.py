@@ -20,7 +20,7 @@ class OldSchema(Exception):
 
 def schema_version(connection: "duckdb.DuckDBPyConnection") -> int:
     """Return the number of the last migration that the database has seen; 0 for an empty one."""
-    from mcp_server.storage.duckdb_core import duckdb
+    from mcp_server.domain.duckdb_core import duckdb
 
     try:
         row = connection.execute("SELECT max(version) FROM schema_migrations").fetchone()

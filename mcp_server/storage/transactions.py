@@ -80,7 +80,7 @@ def transaction(connection: "duckdb.DuckDBPyConnection", path: Path, work: Work[
 
 def translated(connection: "duckdb.DuckDBPyConnection", path: Path, work: Work[T]) -> T:
     """Run work; what DuckDB raises because of the machine becomes `Retryable`."""
-    from mcp_server.storage.duckdb_core import duckdb
+    from mcp_server.domain.duckdb_core import duckdb
 
     try:
         return work(connection)
@@ -106,7 +106,7 @@ def _alone(transact: Transact, work: Callable[[Any], Any], future: Future[Any]) 
 
 
 def _roll_back(connection: "duckdb.DuckDBPyConnection") -> None:
-    from mcp_server.storage.duckdb_core import duckdb
+    from mcp_server.domain.duckdb_core import duckdb
 
     try:
         connection.execute("ROLLBACK")

@@ -10,8 +10,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from mcp_server.domain import duckdb_core
 from mcp_server.errors import Misconfigured, Retryable
-from mcp_server.storage import duckdb_core
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.schema import migrations

@@ -109,7 +109,7 @@ class Engine:
             return self._limited(work)
 
     def _limited(self, work: Callable[["duckdb.DuckDBPyConnection"], ResultT]) -> ResultT:
-        import duckdb
+        from mcp_server.domain.duckdb_core import duckdb
 
         connection = self._connection()
         try:
@@ -132,7 +132,7 @@ class Engine:
 
 
 def _locked_down() -> "duckdb.DuckDBPyConnection":
-    import duckdb
+    from mcp_server.domain.duckdb_core import duckdb
 
     database = duckdb.connect(":memory:")
     for setting in _LOCK_DOWN:

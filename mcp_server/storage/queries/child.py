@@ -67,7 +67,7 @@ def answer(
         BadInput: the query is not allowed, wrong, or took too much.
         Retryable, Misconfigured: the journal cannot be read.
     """
-    from mcp_server.storage.duckdb_core import duckdb
+    from mcp_server.domain.duckdb_core import duckdb
 
     connection = ready or started()
     tables = frozenset(TABLES)

@@ -146,7 +146,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 import psutil
-from mcp_server.storage.duckdb_core import duckdb
+from mcp_server.domain.duckdb_core import duckdb
 from mcp_server.storage.queries import child
 from mcp_server.storage.queries.question import Question
 connects, connect = [], duckdb.connect

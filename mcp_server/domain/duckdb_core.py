@@ -1,6 +1,6 @@
 """DuckDB itself, without the Python layer of its package, which takes four times as long to import.
 
-`from mcp_server.storage.duckdb_core import duckdb` gives the same connections and the same errors as `import duckdb`.
+`from mcp_server.domain.duckdb_core import duckdb` gives the same connections and the same errors as `import duckdb`.
 """
 
 try:
