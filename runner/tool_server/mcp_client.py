@@ -52,9 +52,7 @@ def without_mcp_server() -> Iterator[None]:
 
 
 def import_mcp() -> None:
-    """Import mcp as its client needs it, unless that is done; a version that needs more of the server is given it."""
-    if "mcp" in sys.modules:
-        return
+    """Import mcp as its client needs it; a version that needs more of the server is given it."""
     with without_mcp_server():
         try:
             import mcp  # noqa: F401

@@ -100,6 +100,7 @@ def test_of_two_that_hold_the_same_each_has_its_own_row(home: Path) -> None:
     put(home, "{")
     for _ in range(2):
         rows = [row for row in listed_rows(Home(home), examples_folder()) if row["origin"] == "home"]
+        assert [row["name"] for row in rows] == ["mine", "other"]
         assert [row["name"] in row["problem"] for row in rows] == [True, True]
 
 
