@@ -108,6 +108,20 @@ def away(root: Path) -> Iterator[str]:
         yield "is not currently accepting connections"
     finally:
         server.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        for database in _opened:
+            _until_seen(database)
+
+
+def _until_seen(database: PostgresDatabase) -> None:
+    """Wait until others see all signs of life again that this program shows: it takes the lost ones anew by itself."""
+    signs, deadline = database._signs, monotonic() + LIMIT_S
+    query = f"SELECT CAST(? AS BIGINT) IN {liveness._HELD}"
+
+    def seen(connection: Any) -> bool:
+        return all(connection.execute(query, [number]).fetchone() == (True,) for number in [*signs._held.values()])
+
+    while not database.read(seen):
+        assert monotonic() < deadline, "a lost session was not made anew"
 
 
 @cache

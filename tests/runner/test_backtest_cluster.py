@@ -33,7 +33,7 @@ def test_the_command_enters_what_a_cluster_under_tls_computed_as_its_own(tmp_pat
             home = tmp_path / str(number)
             (home / "strategies" / "mine").mkdir(parents=True)
             (home / "strategies" / "mine" / "config.json").write_text(json.dumps(CONFIG))
-            done = trader_in(home)(*ASKED, "--workers", workers, **both, **mine)
+            done = trader_in(home, own_process=True)(*ASKED, "--workers", workers, **both, **mine)
             assert (done.code, done.err) == (0, "")
             answers.append(done.json)
     assert answers[0] == answers[1]
