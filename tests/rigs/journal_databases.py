@@ -120,7 +120,7 @@ def _until_seen(database: PostgresDatabase) -> None:
     def seen(connection: Any) -> bool:
         return all(connection.execute(query, [number]).fetchone() == (True,) for number in [*signs._held.values()])
 
-    while not database.read(seen):
+    while signs._held and not database.read(seen):
         assert monotonic() < deadline, "a lost session was not made anew"
 
 
