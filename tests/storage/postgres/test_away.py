@@ -5,7 +5,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -218,12 +218,12 @@ def pooler(url: str) -> Iterator[str]:
     folder = PostgresAddress.of(url).parameters["host"]
 
     def forward(source: socket.socket, target: socket.socket, *, invent: bool) -> None:
-        while part := source.recv(1 << 16):
-            at = part.find(b"K\x00\x00\x00\x0c") if invent else -1
-            if at >= 0:
-                invent, part = False, part[: at + 5] + struct.pack("!i", 123_456_789) + part[at + 9 :]
-            target.sendall(part)
-        with closing(target):
+        with suppress(OSError), closing(target):  # the other way may have ended first
+            while part := source.recv(1 << 16):
+                at = part.find(b"K\x00\x00\x00\x0c") if invent else -1
+                if at >= 0:
+                    invent, part = False, part[: at + 5] + struct.pack("!i", 123_456_789) + part[at + 9 :]
+                target.sendall(part)
             target.shutdown(socket.SHUT_RDWR)
 
     def serve() -> None:
