@@ -32,7 +32,7 @@ from tests.rigs.dask_cluster import DaskCluster
 VARIANTS = int(os.environ.get("SWEEP_VARIANTS", "120"))
 CANDLES = 20_000
 LEAST_BY_TWO = 1.7
-MOST_AROUND = 0.05
+MOST_AROUND = 0.02
 """What this program does for a variant, as a part of what a worker does: it bounds what more workers can bring."""
 
 
