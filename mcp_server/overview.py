@@ -103,8 +103,14 @@ class Overview:
     def problems(self) -> list[str]:
         """Everything that is wrong but for the strategies, in sentences for people."""
         alive = self.runner.alive
-        troubles = [self.runner.no_space, *(alive.problems if alive else ()), self.unknown]
+        own = None if self._runner_knows else self.unknown
+        troubles = [self.runner.no_space, *(alive.problems if alive else ()), own]
         return [str(trouble) for trouble in troubles if trouble is not None]
+
+    @property
+    def _runner_knows(self) -> bool:
+        """Whether the runner says itself that the journal cannot be used, and since when."""
+        return self.unknown is not None and self.runner.alive is not None and self.runner.alive.journal_away
 
     def to_mend(self) -> list[Problem]:
         """Return everything that is wrong, and what to do about it: what stops most comes first."""
@@ -113,7 +119,8 @@ class Overview:
             return problems
         broken = {state.name: state.problem or "" for state in self.strategies if state.strategy is None}
         if (alive := self.runner.alive) is not None:
-            of_runner = [text for text in alive.problems if not any(why and why in text for why in broken.values())]
+            others = alive.problems[1:] if self._runner_knows else alive.problems
+            of_runner = [text for text in others if not any(why and why in text for why in broken.values())]
             problems += [Problem(text, "Look for the cause: `claude-trader doctor`") for text in of_runner]
         elif self.runner.no_space is None and any(state.status == "active" for state in self.strategies):
             problems.append(_no_scheduler(self.runner.beat))

@@ -24,7 +24,8 @@ class Beat:
     """What a runner reports. Times are aware UTC; `problems` are sentences for people.
 
     `due` has each strategy that is scheduled, and when its next slot comes due; None: an older runner does not say.
-    `page` tells a person where the page is; empty: its server is elsewhere, or not up yet.
+    `page` tells a person where the page is; empty: its server is elsewhere, or not up yet. `journal_away`: the first of
+    `problems` is that no slot can be claimed, as the journal cannot be used.
     """
 
     pid: int
@@ -34,6 +35,7 @@ class Beat:
     problems: tuple[str, ...] = ()
     due: Mapping[str, datetime] | None = None
     page: str = ""
+    journal_away: bool = False
 
     def is_fresh(self, now: datetime) -> bool:
         """Return whether the runner was alive a moment ago."""

@@ -140,7 +140,7 @@ class Scheduler:
                 if self.troubles.note(CLAIMS, None, now):
                     logger.warning("slots are claimed again")
             except TraderError as error:
-                self._blocked(str(error), now)
+                self._blocked(str(error), now, journal=True)
                 await self.clock.sleep(RETRY_S)
             except Exception as error:  # nobody is there to start it again: it goes on, and says so
                 logger.exception("claiming slots")
@@ -156,7 +156,7 @@ class Scheduler:
                 await anyio.to_thread.run_sync(self.slot_store.database.read, lambda _: None)
                 return
             except TraderError as error:
-                self._blocked(str(error), self.clock.now())
+                self._blocked(str(error), self.clock.now(), journal=True)
                 await self.clock.sleep(RETRY_S)
 
     async def _look(self, now: datetime) -> None:
@@ -187,8 +187,8 @@ class Scheduler:
             except Exception:  # the others are told all the same
                 logger.exception("telling that %s is broken", edit.name)
 
-    def _blocked(self, why: str, now: datetime) -> None:
-        if self.troubles.note(CLAIMS, why, now):
+    def _blocked(self, why: str, now: datetime, *, journal: bool = False) -> None:
+        if self.troubles.note(CLAIMS, why, now, journal=journal):
             logger.error("no slot can be claimed: %s", why)
 
     async def _until_next(self, next_look: datetime) -> None:
@@ -248,7 +248,8 @@ class Scheduler:
             try:
                 due = {name: schedule.due for name, schedule in [*self.schedules.by_name.items()]}
                 now, problems = self.clock.now(), tuple(self.problems())
-                beat = Beat(os.getpid(), started_at, now, len(self._tasks), problems, due, self.page())
+                away = (held := self.troubles.of(CLAIMS)) is not None and held.journal
+                beat = Beat(os.getpid(), started_at, now, len(self._tasks), problems, due, self.page(), away)
                 await anyio.to_thread.run_sync(self.heartbeat.write, beat)
                 self.concurrency.adjust()
             except TraderError as error:

@@ -22,10 +22,14 @@ Tell = Callable[[Event], object]
 
 @dataclass(slots=True)
 class Trouble:
-    """Something that is wrong: why, and since when (aware). `told` is for whoever tells of it only once."""
+    """Something that is wrong: why, and since when (aware). `told` is for whoever tells of it only once.
+
+    `journal`: it is that the journal cannot be used.
+    """
 
     why: str
     since: datetime
+    journal: bool = False
     told: bool = False
 
     def lasts(self, now: datetime) -> bool:
@@ -39,14 +43,14 @@ class Troubles:
     def __init__(self) -> None:
         self._present: dict[str, Trouble] = {}
 
-    def note(self, about: str, why: str | None, now: datetime) -> bool:
+    def note(self, about: str, why: str | None, now: datetime, *, journal: bool = False) -> bool:
         """Note that something is wrong, or still is, and why; None: it is right. Return whether that is a change."""
         if why is None:
             return self._present.pop(about, None) is not None
         if (known := self._present.get(about)) is not None:
-            known.why = why
+            known.why, known.journal = why, journal
             return False
-        self._present[about] = Trouble(why, now)
+        self._present[about] = Trouble(why, now, journal)
         return True
 
     def of(self, about: str) -> Trouble | None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from mcp_server.storage.heartbeat import Beat, Heartbeat
+from mcp_server.storage.home import Home
 from tests.rigs.journal_databases import away
 from tests.scheduler.hand_driven import driven
 from tests.scheduler.slot_homes import Machine, at, hourly, strategy, write
@@ -153,6 +155,12 @@ async def test_two_runners_on_one_home_run_each_slot_once(home: Path) -> None:
     assert set(up.engine.ran[-2:]) == {at("13:00")}
 
 
+def heartbeat(home: Path) -> Beat:
+    beat = Heartbeat(Home(home).heartbeat).read()
+    assert beat is not None
+    return beat
+
+
 async def test_while_another_program_holds_the_database_slots_are_missed_for_that_reason(home: Path) -> None:
     machine = Machine(home, patience_s=0.05)
     write(home, strategy(interval="1m"))
@@ -163,9 +171,12 @@ async def test_while_another_program_holds_the_database_slots_are_missed_for_tha
             for _ in range(4):
                 await up.on(29)
             assert up.engine.ran == [at("12:01")]
-            assert any("No slot is claimed since" in problem for problem in up.schedulers[0].problems())
+            assert "No slot is claimed since" in up.schedulers[0].problems()[0]
+            assert heartbeat(home).journal_away
         await up.on(1)
         assert up.schedulers[0].problems() == []
+        await up.on(29)
+        assert not heartbeat(home).journal_away
     assert machine.slots() == [
         ("abstained", "12:01", "12:01", 1),
         ("missed", "12:02", "12:02", 1),

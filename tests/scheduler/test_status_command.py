@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.errors import Retryable
 from mcp_server.overview import Overview, RunnerState, StrategyState, own_strategies
 from mcp_server.storage.database import Database
 from mcp_server.storage.heartbeat import Beat
@@ -108,6 +109,19 @@ def test_runs_of_unknown_cost_are_told_beside_what_is_known() -> None:
         console.print(rendered(status, 120))
     assert "spent today 1.25 USD and 2 runs of unknown cost of 5.00 a day" in console.export_text()
     assert status.as_json()["spent_today_usd"] is None
+
+
+@pytest.mark.parametrize("away", [True, False])
+def test_a_journal_that_the_runner_cannot_use_either_is_told_of_once(away: bool) -> None:
+    held, other = "No slot is claimed since 11:00:30 UTC: The database h/j is away.", "dip is broken: why"
+    beat = Beat(4711, NOW, NOW, 0, (held, other), journal_away=away)
+    own = Retryable("The database h/j could not be used.", "Try again.")
+    status = Overview(NOW, RunnerState(NOW, beat), [], None, None, Decimal(5), own)
+    assert status.problems == ([held, other] if away else [held, other, str(own)])
+    to_mend = [problem.problem for problem in status.to_mend()]
+    assert to_mend == ([own.problem, other] if away else [own.problem, held, other])
+    known = Overview(NOW, RunnerState(NOW, beat), [], None, None, Decimal(5), None)
+    assert known.problems == [held, other], "it can be used again, and the runner has not said so yet"
 
 
 def test_it_is_quick_and_says_who_holds_the_journal(trader: Command, home: Path) -> None:
