@@ -1,10 +1,12 @@
 """Where the journal of a home is kept in a test: in a file of the home, or in a database of its own on a real Postgres.
 
     pytestmark = pytest.mark.usefixtures("kept_in")     # each test also on Postgres, where that form is long
+    from … import kept_for_file                         # the same for a file whose tests share what they look at
     @BOTH                                               # of this test it is not
     @ON_A_FILE                                          # of this test there is none
 
     journal_url(home)                                   # what a program takes as TRADER_DATABASE_URL
+    with_journal(home, environment)                     # the variables of a program, that one among them
     journal_database(home)                              # two of them for one home are two programs with one journal
     with away(home): ...                                # nobody can use it
 
@@ -14,7 +16,7 @@ One Postgres serves a process, from the first test that needs it on. A new datab
 import atexit
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -28,6 +30,7 @@ from mcp_server.storage.home import Home
 from mcp_server.storage.postgres import liveness
 from mcp_server.storage.postgres.address import PostgresAddress
 from mcp_server.storage.postgres.database import PostgresDatabase
+from mcp_server.storage.postgres.locks import HELD
 from tests.rigs.postgres import Postgres
 
 BOTH = pytest.mark.parametrize("kept_in", ["duckdb", "postgres"], indirect=True)
@@ -37,8 +40,11 @@ IN_POSTGRES = [
 ]
 ON_A_FILE = pytest.mark.parametrize("kept_in", ["duckdb"], indirect=True)
 
+PLACES = ["duckdb", pytest.param("postgres", marks=pytest.mark.long)]
+
 LIMIT_S = 30.0
 
+URL = "TRADER_DATABASE_URL"
 URLS = "JOURNALS_OF_TESTS"
 """The environment variable with the URLs of journals by their homes, as JSON, for forked processes too; unset: they
 are in files of their homes."""
@@ -46,13 +52,24 @@ are in files of their homes."""
 _opened: list[PostgresDatabase] = []
 
 
-@pytest.fixture(params=["duckdb", pytest.param("postgres", marks=pytest.mark.long)])
+@pytest.fixture(params=PLACES)
 def kept_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Where the journals of this test are kept; a process is gone as soon as its lock is."""
-    monkeypatch.setattr(liveness, "GONE_AFTER_S", 0.0)
-    monkeypatch.setattr(liveness, "RESTARTED_S", 0)
-    if request.param == "postgres":
-        monkeypatch.setenv(URLS, "{}")
+    yield from _kept_in(request.param, monkeypatch)
+
+
+@pytest.fixture(scope="module", params=PLACES, name="kept_in")
+def kept_for_file(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Where the journals of all tests of a file are kept: a fixture of its modules can rely on it."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield from _kept_in(request.param, patch)
+
+
+def _kept_in(place: str, patch: pytest.MonkeyPatch) -> Iterator[None]:
+    patch.setattr(liveness, "GONE_AFTER_S", 0.0)
+    patch.setattr(liveness, "RESTARTED_S", 0)
+    if place == "postgres":
+        patch.setenv(URLS, "{}")
     yield
     while _opened:
         _opened.pop().close()
@@ -76,6 +93,12 @@ def journal_url(root: Path) -> str | None:
         urls[str(root)] = postgres_url()
         os.environ[URLS] = json.dumps(urls)
     return urls[str(root)]
+
+
+def with_journal(root: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of a program, and where they name no journal the URL of that of a home."""
+    url = None if URL in environment else journal_url(root)
+    return dict(environment) if url is None else {**environment, URL: url}
 
 
 def postgres_url(*, migrated: bool = True) -> str:
@@ -115,7 +138,7 @@ def away(root: Path) -> Iterator[str]:
 def _until_seen(database: PostgresDatabase) -> None:
     """Wait until others see all signs of life again that this program shows: it takes the lost ones anew by itself."""
     signs, deadline = database._signs, monotonic() + LIMIT_S
-    query = f"SELECT CAST(? AS BIGINT) IN {liveness._HELD}"
+    query = f"SELECT CAST(? AS BIGINT) IN {HELD}"
 
     def seen(connection: Any) -> bool:
         return all(connection.execute(query, [number]).fetchone() == (True,) for number in [*signs._held.values()])

@@ -4,6 +4,8 @@
         up.until(lambda: up.rows("dip"))
         code = up.stop()
 
+Its journal is where the fixture `kept_in` says, or TRADER_DATABASE_URL.
+
 It is killed at the end of the block if it still runs.
 """
 
@@ -16,15 +18,17 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 import psutil
 
-from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
+from mcp_server.storage.sql import JournalDatabase
 from tests.rigs.fast_clock import START, FastClock
+from tests.rigs.journal_databases import journal_database, with_journal
 from tests.rigs.processes import command_line
 from tests.rigs.warm import Warm, forked_by
 
@@ -45,6 +49,7 @@ class RunningUp:
         start: what its clock shows at `epoch_s`.
         epoch_s: a Unix time of the machine; None: now.
         grace_s: how long runs may go on after a stop, in real seconds.
+        metrics_port: where it serves its metrics; 0: nowhere.
         environment: variables beside those of this process.
         warm: fork it from a process that has imported everything; False starts Python anew, as people do.
         warm_server: fork its tool server, too.
@@ -58,6 +63,7 @@ class RunningUp:
         start: datetime = START,
         epoch_s: float | None = None,
         grace_s: float = 2.0,
+        metrics_port: int = 0,
         environment: Mapping[str, str] | None = None,
         warm: bool = True,
         warm_server: bool = False,
@@ -66,14 +72,18 @@ class RunningUp:
         self._warm = warm
         self._warm_server = warm_server
         self.clock = FastClock(speed, start, time.time() if epoch_s is None else epoch_s)
-        self._arguments = [repr(speed), start.isoformat(), repr(self.clock.epoch_s), repr(grace_s)]
+        self._arguments = [repr(speed), start.isoformat(), repr(self.clock.epoch_s), repr(grace_s), str(metrics_port)]
         # What it starts is told by its scratch folder, also where it sees nothing else of this environment.
         self.mark = str(home.parent / "scratch")
         Path(self.mark).mkdir(exist_ok=True)
         own = {"TRADER_HOME": str(home), "TMPDIR": self.mark, "TRADER_NEWS": "off"}
-        self._environment = {**os.environ, **own, **(environment or {})}
+        self._environment = with_journal(home, {**os.environ, **own, **(environment or {})})
         self._log = home.parent / f"up-{time.monotonic_ns()}.log"
-        self._database = Database(Home(home).database)
+
+    @cached_property
+    def _database(self) -> JournalDatabase:
+        database: JournalDatabase = journal_database(self.home)
+        return database
 
     def __enter__(self) -> "RunningUp":
         with self._log.open("wb") as log, open(os.devnull) as nothing:
@@ -154,7 +164,7 @@ class RunningUp:
 
     def rows(self, name: str | None = None, *, ended: bool = True) -> list[dict[str, Any]]:
         """Give the rows of slots, oldest first; those that still run only without `ended`."""
-        if not self._database.path.exists():
+        if not self._database.exists():
             return []
         return rows_of(self._database, name, ended=ended)
 
@@ -176,7 +186,7 @@ class RunningUp:
         return self.ended(within_s)
 
 
-def rows_of(database: Database, name: str | None = None, *, ended: bool = True) -> list[dict[str, Any]]:
+def rows_of(database: JournalDatabase, name: str | None = None, *, ended: bool = True) -> list[dict[str, Any]]:
     """Give the rows of slots in a journal, oldest first, each with its strategy and signal."""
     columns = (
         "id",
@@ -207,7 +217,8 @@ def rows_of(database: Database, name: str | None = None, *, ended: bool = True) 
             "e.contaminated, a.signal, a.data, e.trace "
             "FROM executions e JOIN strategies s ON s.id = e.strategy_id "
             "LEFT JOIN analysis_results a ON a.execution_id = e.id "
-            "WHERE e.\"trigger\" = 'schedule' AND ($1 IS NULL OR s.name = $1) AND ($2 OR e.status <> 'running') "
+            "WHERE e.\"trigger\" = 'schedule' "
+            "AND (CAST($1 AS VARCHAR) IS NULL OR s.name = $1) AND (CAST($2 AS BOOLEAN) OR e.status <> 'running') "
             "ORDER BY e.scheduled_at, e.id",
             [name, not ended],
         ).fetchall()

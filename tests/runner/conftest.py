@@ -13,6 +13,7 @@ import pytest
 
 from tests.rigs import in_process, warm
 from tests.rigs.forked_server import forking
+from tests.rigs.journal_databases import with_journal
 
 LIMIT_S = 120
 
@@ -45,7 +46,7 @@ def trader_in(home: Path, folder: Path | None = None, program: str = "runner", *
     """
 
     def run(*arguments: str, **environment: str) -> Done:
-        variables = {**os.environ, "TRADER_HOME": str(home), "COLUMNS": "120", **environment}
+        variables = with_journal(home, {**os.environ, "TRADER_HOME": str(home), "COLUMNS": "120", **environment})
         if not own_process and in_process.possible(program, variables):
             return Done(*in_process.run(arguments, variables, folder or home, program))
         if warm.can_run(variables):

@@ -30,7 +30,6 @@ LOOKED_AT = {
     "mcp_server/storage/schema.py": "migrations, which are files of the package",
     "mcp_server/storage/postgres/schema.py": "migrations, which are files of the package",
     "mcp_server/storage/postgres/database.py": "numbers of ours: SET takes no parameter",
-    "mcp_server/storage/postgres/runners.py": "SQL of ours, from beside it, that tells who is alive",
     "mcp_server/storage/postgres/connection.py": "hands on what it is given",
     "runner/doctor/facts.py": "names of tables that we know",
 }
@@ -227,3 +226,8 @@ def test_names_of_the_code_and_places_of_parameters_are_no_values(tmp_path: Path
         "    c.execute(query, rows)\n"
     )
     assert composed(file) == []
+
+
+def test_which_locks_are_held_in_postgres_is_asked_in_one_place() -> None:
+    asking = [file.relative_to(ROOT).as_posix() for file in FILES if "pg_locks" in file.read_text("utf-8")]
+    assert asking == ["mcp_server/storage/postgres/locks.py"]

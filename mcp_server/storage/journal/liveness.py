@@ -5,7 +5,7 @@ It is that of a file here; in Postgres, that of a session.
 
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -80,6 +80,9 @@ class SignsOfLife(Protocol):
             Retryable, Misconfigured: they cannot be told.
         """
 
+    def scheduled_elsewhere(self, key: str, names: Collection[str], connection: SqlConnection) -> frozenset[str]:
+        """Note that the runner of this key lacks strategies; return those that another one has scheduled."""
+
 
 class LockedFiles:
     """Signs of life in a folder: one locked file for each."""
@@ -134,6 +137,10 @@ class LockedFiles:
     def exchange(self, own: RunnerNote) -> list[RunnerNote]:
         """Return what this runner has: others of the same home have the same folders."""
         return [own]
+
+    def scheduled_elsewhere(self, key: str, names: Collection[str], connection: SqlConnection) -> frozenset[str]:
+        """Return none: a folder that is gone is gone for all runners of the home."""
+        return frozenset()
 
     def forget(self, key: str) -> None:
         """Remove the file of a process that is gone; what cannot be removed, a folder say, is put aside."""

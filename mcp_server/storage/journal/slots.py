@@ -145,9 +145,10 @@ class SlotStore:
 
         def work(connection: SqlConnection) -> Mapping[str, StoredSchedule]:
             before, after = slot_rows.stored_schedules(connection), dict[str, StoredSchedule]()
+            for name in self._gone(connection, [change.name for change in changes if change.schedule is None]):
+                slot_rows.forget_schedule(connection, name)
             for change in changes:
                 if change.strategy is None or change.schedule is None:
-                    slot_rows.forget_schedule(connection, change.name)
                     continue
                 strategy, passed = change.strategy, change.passed
                 strategy_id = mirror(connection, strategy, now)
@@ -162,6 +163,15 @@ class SlotStore:
             return after
 
         return self.database.write(work)
+
+    def _gone(self, connection: SqlConnection, lacking: Sequence[str]) -> list[str]:
+        """Return which of the strategies whose folder is gone here no other runner of the journal has scheduled."""
+        if not lacking:
+            return []
+        assert self._liveness is not None  # noqa: S101 (it is shown)
+        signs = self.database.signs_of_life(self.home.running)
+        elsewhere = signs.scheduled_elsewhere(self._liveness.key, lacking, connection)
+        return [name for name in lacking if name not in elsewhere]
 
     def take_back(self, now: datetime) -> Mapping[str, datetime]:
         """Remove the rows by which a clock that was far ahead called slots missed that are still to come.

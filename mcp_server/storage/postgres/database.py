@@ -27,7 +27,7 @@ from mcp_server.storage.postgres.connection import (
     could_not_be_used,
 )
 from mcp_server.storage.postgres.liveness import HeldLocks
-from mcp_server.storage.postgres.runners import others_alive
+from mcp_server.storage.postgres.locks import others_alive
 from mcp_server.storage.postgres.schema import SCHEMA, migrate, present_version, refuse_newer
 from mcp_server.storage.transactions import Job, WaitingWrites, run_batch
 
@@ -61,7 +61,7 @@ _UNUSABLE = (
 """What is no fault of a statement: the server, its disk, its rights or its tables are not as they must be."""
 
 WRITES = 4_714_020_631
-"""The advisory lock of whoever writes; those of signs of life are beyond 2**63 possibilities."""
+"""The advisory lock of whoever writes; those of signs of life have other numbers, by `locks.OURS`."""
 
 
 class PostgresDatabase:
@@ -131,7 +131,7 @@ class PostgresDatabase:
 
     def alive(self) -> int:
         """Return how many other programs run strategies here."""
-        return self.read(partial(others_alive, WRITES), anyway=True)
+        return self.read(others_alive, anyway=True)
 
     def hurry(self) -> None:
         """Wait no longer than `SHORT_PATIENCE_S` from now on: this program is ending."""

@@ -9,7 +9,7 @@ import logging
 import selectors
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
@@ -21,7 +21,8 @@ from mcp_server.storage.journal.liveness import Taken
 from mcp_server.storage.journal.runner_note import RunnerNote
 from mcp_server.storage.postgres.address import PostgresAddress
 from mcp_server.storage.postgres.connection import PostgresConnection, connect, could_not_be_used
-from mcp_server.storage.postgres.runners import exchanged
+from mcp_server.storage.postgres.locks import HELD, lock_of, lock_of_name, number_in
+from mcp_server.storage.postgres.runners import exchanged, scheduled_elsewhere
 
 if TYPE_CHECKING:
     from mcp_server.storage.postgres.database import PostgresDatabase
@@ -53,17 +54,11 @@ _LOOK, _END = b"?", b""
 
 WATCHER = "signs of life"  # the thread's name
 
-_ID = "CAST(CAST('x' || substr({}, 1, 16) AS BIT(64)) AS BIGINT)"
-_HELD = (
-    "(SELECT (CAST(classid AS BIGINT) << 32) | CAST(objid AS BIGINT) FROM pg_locks "
-    "WHERE locktype = 'advisory' AND objsubid = 1 AND granted "
-    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
-)
 _MISSING = (
     "SELECT DISTINCT split_part(run_key, '.', 1) FROM executions WHERE status = 'running' AND answer_by IS NULL "  # noqa: S608 - ours
     "AND run_key ~ '^[0-9a-f]{32}' "
     "AND clock_timestamp() - pg_postmaster_start_time() > CAST(? AS BIGINT) * INTERVAL '1' SECOND "
-    f"AND {_ID.format('run_key')} NOT IN {_HELD}"
+    f"AND {number_in('run_key')} NOT IN {HELD}"
 )
 
 
@@ -138,7 +133,11 @@ class HeldLocks:
 
     def exchange(self, own: RunnerNote) -> list[RunnerNote]:
         """Note what a runner has, and return the same of all runners that are alive, this one's first."""
-        return exchanged(self._database, own, f"{_ID.format('key')} IN {_HELD}")
+        return exchanged(self._database, own)
+
+    def scheduled_elsewhere(self, key: str, names: Collection[str], connection: "SqlConnection") -> frozenset[str]:
+        """Note that the runner of this key lacks strategies; return those that another one has scheduled."""
+        return scheduled_elsewhere(key, names, connection)
 
     def give_back(self, name: str) -> None:
         """Release the lock of a key or a name."""
@@ -154,7 +153,7 @@ class HeldLocks:
         Raises:
             Retryable: they do not; the session is made anew as soon as it can be.
         """
-        held = connection.execute(f"SELECT 1 WHERE CAST(? AS BIGINT) IN {_HELD}", [lock_of(key)])
+        held = connection.execute(f"SELECT 1 WHERE CAST(? AS BIGINT) IN {HELD}", [lock_of(key)])
         if held.fetchone() is not None:
             return
         if self._wake is not None:
@@ -220,13 +219,10 @@ class HeldLocks:
             raise could_not_be_used(self._address, error, connected=False) from None
 
     def _number(self, name: str) -> int:
-        """Return the number of the lock of a name: another one in each schema, as each may have a journal."""
-        query = "SELECT hashtextextended(coalesce(current_schema(), '') || '.' || CAST(? AS VARCHAR), 0)"
         try:
-            row = self._usable().execute(query, [name]).fetchone()
+            return lock_of_name(self._usable(), name)
         except psycopg.Error as error:
             raise could_not_be_used(self._address, error) from None
-        return int(row[0]) if row else 0
 
     def _watch(self) -> None:
         if self._watcher is None:
@@ -293,8 +289,3 @@ def _heard(woken: socket.socket, session: PostgresConnection | None) -> bytes | 
 def _lock(session: PostgresConnection, number: int) -> None:
     if session.execute("SELECT pg_try_advisory_lock(?)", [number]).fetchone() != (True,):
         raise Taken
-
-
-def lock_of(key: str) -> int:
-    """Return the number of the lock that belongs to a key: its first 16 hex digits."""
-    return int.from_bytes(bytes.fromhex(key[:16]), "big", signed=True)

@@ -1,37 +1,48 @@
 """The runners of a journal in Postgres: a row for each, which counts as long as its sign of life is shown."""
 
 import json
+from collections.abc import Collection
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from mcp_server.storage.journal.runner_note import RunnerNote
+from mcp_server.storage.postgres.locks import HELD, number_in
 
 if TYPE_CHECKING:
     from mcp_server.storage.sql import JournalDatabase, SqlConnection
 
-_OTHERS = (
-    "SELECT count(DISTINCT pid) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted "
-    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid() "
-    "AND ((CAST(classid AS BIGINT) << 32) | CAST(objid AS BIGINT)) <> ?"
-)
+_ALIVE = f"{number_in('key')} IN {HELD}"
 
 
-def exchanged(database: "JournalDatabase", own: RunnerNote, alive: str) -> list[RunnerNote]:
+def exchanged(database: "JournalDatabase", own: RunnerNote) -> list[RunnerNote]:
     """Note what a runner has, where that is not noted yet; return the same of all runners that are alive.
 
     Args:
         database: where the journal is.
         own: of the runner that asks. What others are to see of it, they see from now on.
-        alive: SQL that tells of the column `key` whether that sign of life is shown now.
     """
-    notes = database.read(partial(_living, alive))
+    notes = database.read(_living)
     if own not in notes:
-        database.write(partial(_note, own, alive))
+        database.write(partial(_note, own))
     return [own, *(note for note in notes if note.key != own.key)]
 
 
-def _living(alive: str, connection: "SqlConnection") -> list[RunnerNote]:
-    query = f"SELECT key, place, program, strategies FROM runners WHERE {alive} ORDER BY place, key"  # noqa: S608 - ours
+def scheduled_elsewhere(key: str, names: Collection[str], connection: "SqlConnection") -> frozenset[str]:
+    """Note that the runner of a key lacks strategies; return those that another one, which is alive, has scheduled.
+
+    Writes take turns: of runners that lose a strategy at once, the last one finds nobody who has it.
+    """
+    notes = {note.key: note for note in _living(connection)}
+    if (own := notes.pop(key, None)) is not None:
+        left = {name: state for name, state in own.strategies.items() if name not in names}
+        _note(replace(own, strategies=left), connection)
+    scheduled = ((name, status) for note in notes.values() for name, (_, status) in note.strategies.items())
+    return frozenset(name for name, status in scheduled if status == "active" and name in names)
+
+
+def _living(connection: "SqlConnection") -> list[RunnerNote]:
+    query = f"SELECT key, place, program, strategies FROM runners WHERE {_ALIVE} ORDER BY place, key"  # noqa: S608 - ours
     return [
         RunnerNote(key, place, program, {name: (version, status) for name, (version, status) in _read(strategies)})
         for key, place, program, strategies in connection.execute(query).fetchall()
@@ -42,16 +53,10 @@ def _read(strategies: str) -> list[tuple[str, tuple[str, str]]]:
     return [*json.loads(strategies).items()]
 
 
-def _note(own: RunnerNote, alive: str, connection: "SqlConnection") -> None:
+def _note(own: RunnerNote, connection: "SqlConnection") -> None:
     """Write a runner's row anew, and remove those of runners that are gone."""
-    connection.execute(f"DELETE FROM runners WHERE key = ? OR NOT ({alive})", [own.key])  # noqa: S608 - ours
+    connection.execute(f"DELETE FROM runners WHERE key = ? OR NOT ({_ALIVE})", [own.key])  # noqa: S608 - ours
     connection.execute(
         "INSERT INTO runners (key, place, program, strategies) VALUES (?, ?, ?, CAST(? AS JSON))",
         [own.key, own.place, own.program, json.dumps(own.strategies)],
     )
-
-
-def others_alive(but: int, connection: "SqlConnection") -> int:
-    """Return how many other sessions show that their process is alive: they hold a lock, `but` for this one."""
-    row = connection.execute(_OTHERS, [but]).fetchone()
-    return int(row[0]) if row else 0

@@ -25,7 +25,8 @@ from mcp_server.storage.postgres import liveness
 from mcp_server.storage.postgres.address import PostgresAddress
 from mcp_server.storage.postgres.clock import DatabaseClock
 from mcp_server.storage.postgres.database import PostgresDatabase
-from mcp_server.storage.postgres.liveness import HeldLocks, lock_of
+from mcp_server.storage.postgres.liveness import HeldLocks
+from mcp_server.storage.postgres.locks import lock_of
 from runner.clock import SystemClock
 from runner.scheduler import scheduler as schedulers
 from tests.rigs.journal_databases import IN_POSTGRES, journal_database, until_missed

@@ -336,6 +336,15 @@ def refused(both: Places, to: PlaceKind, error: type[TraderError], words: str) -
     assert both.usable == usable
 
 
+def test_another_programs_locks_in_the_database_keep_nothing_from_being_moved(filled: Places) -> None:
+    other = PostgresDatabase(filled.postgres.address)
+    locks = "SELECT pg_advisory_lock(42), pg_advisory_lock(-1), pg_advisory_lock(1, 2), pg_advisory_lock_shared(7)"
+    other.write(lambda c: c.execute(locks).fetchall())
+    filled.move("postgres").move()
+    assert filled.usable == ["postgres"]
+    other.close()
+
+
 def test_nothing_is_moved_while_a_program_is_at_work_on_either_side(filled: Places) -> None:
     for database in (filled.file, filled.postgres):
         store = SlotStore(database, filled.home)

@@ -1,6 +1,7 @@
 """Two machines with one journal whose copies of a strategy have other schedules: no slot is lost, none has two rows."""
 
 import json
+import shutil
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -134,5 +135,42 @@ async def test_a_slot_that_comes_due_while_machines_are_made_equal_is_run(
     rows = first.machine.ask("SELECT scheduled_at, status FROM executions ORDER BY 1")
     assert rows == [(at(slot).replace(tzinfo=None), "abstained") for slot in ("12:15", "12:20")]
     for one in (first, second):
+        one.store.close(forget=True)
+        one.machine.database.close()
+
+
+async def test_a_strategy_that_a_machine_loses_goes_on_for_the_others_until_the_last_one_has_lost_it(
+    roots: tuple[Path, Path],
+) -> None:
+    both = [Alone(root, {"interval": "5m"}, at("12:01")) for root in roots]
+
+    def state() -> tuple[object, ...]:
+        (row,) = both[0].machine.ask("SELECT status, scheduled_config IS NOT NULL FROM strategies")
+        return row
+
+    async def tell(one: Alone, now: datetime) -> None:
+        await one.schedules.refresh(now)
+        one.store.exchange_notes(one.machine.root.name, "1.0", one.schedules.adopted() or {})
+
+    for one in both:
+        await tell(one, at("12:02"))
+    first, second = both
+    shutil.rmtree(first.machine.root / "strategies" / "s")
+    await first.schedules.refresh(at("12:03"))
+    assert first.schedules.by_name == {}
+    assert state() == ("active", True)
+    notes = second.store.exchange_notes("b", "1.0", second.schedules.adopted() or {})
+    assert [[*note.strategies] for note in notes] == [["s"], []], "the others see at once which machine lacks it"
+    await second.step(at("12:05:10"))
+    assert first.machine.slots() == [("abstained", "12:05", "12:05", 1)]
+    write(first.machine.root, first.what, at("12:06"))
+    await tell(first, at("12:06"))
+    for one in both:
+        shutil.rmtree(one.machine.root / "strategies" / "s")
+    await first.schedules.refresh(at("12:07"))
+    assert state() == ("active", True), "the other has not looked yet"
+    await second.schedules.refresh(at("12:07"))
+    assert state() == ("stopped", False)
+    for one in both:
         one.store.close(forget=True)
         one.machine.database.close()

@@ -1,11 +1,13 @@
 """Two machines with one journal: `claude-trader up` twice, each on a home of its own, on one real Postgres."""
 
+import json
 from collections import Counter
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from mcp_server.storage.heartbeat import Heartbeat
@@ -14,6 +16,7 @@ from mcp_server.storage.postgres.address import PostgresAddress
 from mcp_server.storage.postgres.database import PostgresDatabase
 from tests.rigs.journal_databases import IN_POSTGRES, postgres_url
 from tests.rigs.running_up import RunningUp, edit, write_strategy
+from tests.runner.test_metrics import free_port
 
 pytestmark = IN_POSTGRES
 NAMES = ("one", "two", "three")
@@ -36,7 +39,14 @@ class Machines:
         home = self._folder / name / "home"
         for strategy in NAMES:
             write_strategy(home, strategy)
-        started = RunningUp(home, epoch_s=self._epoch_s, environment=self._environment, warm_server=True)
+        self.metrics_port = free_port()
+        started = RunningUp(
+            home,
+            epoch_s=self._epoch_s,
+            metrics_port=self.metrics_port,
+            environment=self._environment,
+            warm_server=True,
+        )
         self._epoch_s = started.clock.epoch_s
         return self._ends.enter_context(started)
 
@@ -50,6 +60,14 @@ class Machines:
 
     def runners(self) -> set[str]:
         return {key.partition(".")[0] for *_, status, key in self.rows() if status == "success"}
+
+
+def told_by_http(machines: Machines, up: RunningUp) -> tuple[dict[str, Any], str]:
+    """Return what `/health` and `/metrics` of the runner that was started last say."""
+    server = up.says("it answers at http").partition("it answers at ")[2].partition("/mcp")[0]
+    health = httpx2.get(f"{server}/health", trust_env=False)
+    metrics = httpx2.get(f"http://127.0.0.1:{machines.metrics_port}/metrics", trust_env=False)
+    return json.loads(health.text), metrics.text
 
 
 def differ(up: RunningUp) -> list[str]:
@@ -67,6 +85,12 @@ def test_two_that_share_a_journal_run_each_slot_once_and_go_on_for_one_that_is_k
         ends.callback(machines.database.close)
         stays, goes = machines.up("a"), machines.up("b")
         stays.until(lambda: len(machines.runners()) == 2)
+        health, metrics = told_by_http(machines, goes)
+        assert health["checks"]["database"] == {"ok": True}
+        assert health["checks"]["strategies"] == {"ok": True, "valid": len(NAMES)}
+        assert f"claude_trader_scheduled {len(NAMES)}.0\n" in metrics
+        counted = [line for line in metrics.splitlines() if line.startswith('claude_trader_slots_total{outcome="succ')]
+        assert 0 < sum(float(line.split()[-1]) for line in counted) <= len(machines.rows())
         for _ in range(kills):
             before = machines.runners()
             goes.process.kill()
