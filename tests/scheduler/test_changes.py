@@ -10,18 +10,20 @@ import httpx2
 import pytest
 from mcp import Client
 
+from tests.rigs.journal_databases import kept_for_file
 from tests.rigs.running_up import RunningUp, edit, write_strategy
 from tests.runner.claude_runs import KEY
 from tests.runner.conftest import Command, trader
 
-__all__ = ["trader"]
+__all__ = ["kept_for_file", "trader"]
+pytestmark = pytest.mark.usefixtures("kept_in")
 
 SPEED = 30.0
 BROKEN = '{"trading_pair": "BTC/USDT", "interval": "1m", "bye": 1}'
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningUp]:
+def up(kept_in: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningUp]:
     home = tmp_path_factory.mktemp("changes") / "home"
     home.mkdir()
     with RunningUp(home, speed=SPEED, grace_s=0.5, warm_server=True) as running:

@@ -19,12 +19,14 @@ import pytest
 
 from mcp_server.domain.outcome import Status
 from tests.rigs.fast_clock import FastClock
+from tests.rigs.journal_databases import kept_for_file
 from tests.rigs.running_up import RunningUp, edit, write_strategy
 from tests.rigs.scripted_messages_api import ScriptedMessagesApi, say
 from tests.runner.claude_runs import KEY, script, strategy
 from tests.scheduler.ticking_exchange import TickingExchange
 
-pytestmark = pytest.mark.long
+__all__ = ["kept_for_file"]
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("kept_in")]
 
 SPEED = 30.0
 MINUTE = timedelta(minutes=1)
@@ -105,7 +107,7 @@ def _write_claude(home: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
+def ran(kept_in: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
     home = tmp_path_factory.mktemp("outcomes") / "home"
     home.mkdir()
     clock = FastClock(SPEED)

@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 
+from tests.rigs.journal_databases import kept_for_file
 from tests.rigs.running_up import RunningUp, edit, write_strategy
 from tests.rigs.scripted_messages_api import ORCHESTRATOR, Fail, ScriptedMessagesApi, Step
 from tests.rigs.stand_in_exchange import Faults, StandInExchange
 from tests.runner.claude_runs import KEY, script, strategy
+
+__all__ = ["kept_for_file"]
+pytestmark = pytest.mark.usefixtures("kept_in")
 
 OPERATOR = "a-token-of-the-operator"
 
@@ -42,7 +46,7 @@ class Rig:
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def rig(kept_in: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     home = tmp_path_factory.mktemp("failures") / "home"
     home.mkdir()
     steps = script()
@@ -91,7 +95,7 @@ def test_a_strategy_is_paused_after_failures_in_a_row_and_counts_from_zero_when_
     rig.until("fails", "error", 2, after=last["id"])
     rig.up.until(lambda: rig.config("fails")["status"] == "paused")
     assert len([row for row in rig.rows("fails", "error") if row["id"] > last["id"]]) >= 2
-    assert rig.up.log.count("strategy fails is paused after 2 failures in a row") == 2
+    rig.up.until(lambda: rig.up.log.count("strategy fails is paused after 2 failures in a row") == 2)
 
 
 def test_an_exchange_that_is_down_pauses_no_strategy_and_is_told_of(rig: Rig) -> None:

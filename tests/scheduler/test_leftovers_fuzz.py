@@ -14,10 +14,11 @@ from mcp_server.storage.home import Home
 from mcp_server.storage.journal.rows import Claimed, Run
 from mcp_server.storage.journal.runs import Journal
 from tests.rigs.fast_clock import START
+from tests.rigs.journal_databases import away
 from tests.rigs.running_up import RunningUp, write_strategy
 from tests.scheduler.slot_homes import Machine, hourly
-from tests.storage.test_database import held_by_a_shell
 
+pytestmark = pytest.mark.usefixtures("kept_in")
 BOUGHT = Outcome(Status.SUCCESS, Signal("BUY", None, "it rose"))
 STATE = {"status": "moonshot", "kind": "x", "run_key": "y", "pid": "z", "problems": [[]], "signal": 5}
 
@@ -119,7 +120,7 @@ def test_sixty_leftovers_keep_up_from_nothing_and_none_is_lost(home: Path, seed:
     for name in ("dip", "also"):
         write_strategy(home, name)
     waiting = [_claimed(journal, START) for _ in range(3)]
-    with held_by_a_shell(machine.home.database):
+    with away(home):
         for claimed in waiting:
             assert machine.journal.finish(claimed, BOUGHT, START).waiting is not None
     good, cut, other = (home / "outbox" / f"{claimed.key}.json" for claimed in waiting)

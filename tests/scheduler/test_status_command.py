@@ -12,17 +12,16 @@ from rich.console import Console
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Retryable
 from mcp_server.overview import Overview, RunnerState, StrategyState, own_strategies
-from mcp_server.storage.database import Database
 from mcp_server.storage.heartbeat import Beat
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal.budget import Spent
 from mcp_server.storage.journal.slot_history import LastSlot
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.cli.show_status import rendered
+from tests.rigs.journal_databases import away, journal_database, with_journal
 from tests.rigs.running_up import write_strategy
 from tests.rigs.terminal import CTRL_C, Terminal
 from tests.runner.conftest import Command, trader
-from tests.storage.test_database import held_by_a_shell
 
 __all__ = ["trader"]
 
@@ -124,24 +123,25 @@ def test_a_journal_that_the_runner_cannot_use_either_is_told_of_once(away: bool)
     assert known.problems == [held, other], "it can be used again, and the runner has not said so yet"
 
 
-def test_it_is_quick_and_says_who_holds_the_journal(trader: Command, home: Path) -> None:
+@pytest.mark.usefixtures("kept_in")
+def test_it_is_quick_and_says_who_keeps_it_from_the_journal(trader: Command, home: Path) -> None:
     write_strategy(home, "dip")
-    database = Database(Home(home).database)
-    database.write(lambda _: None)
-    with held_by_a_shell(database.path) as pid:
+    journal_database(home).write(lambda _: None)
+    with away(home) as why:
         began = time.monotonic()
         done = trader("status")
         assert time.monotonic() - began < 8, "the program's start and two seconds"
     assert done.code == 1
-    assert f"process {pid}" in done.out
+    assert why in " ".join(done.out.split())
     assert "unknown" in done.out
     assert "never" not in done.out
 
 
+@pytest.mark.usefixtures("kept_in")
 def test_watching_refreshes_until_ctrl_c(home: Path) -> None:
     write_strategy(home, "dip")
     environment = {**os.environ, "TRADER_HOME": str(home), "TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
-    with Terminal(["status", "--watch"], environment, home) as terminal:
+    with Terminal(["status", "--watch"], with_journal(home, environment), home) as terminal:
         terminal.until("dip")
         write_strategy(home, "another")
         terminal.until("another")

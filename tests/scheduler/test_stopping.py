@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.runs import Journal
+from tests.rigs.journal_databases import LIMIT_S, away, journal_database
 from tests.rigs.processes import left
 from tests.rigs.running_up import RunningUp, rows_of, write_strategy
 from tests.rigs.scripted_messages_api import Hang, ScriptedMessagesApi
 from tests.rigs.stand_in_exchange import StandInExchange
 from tests.runner.claude_runs import KEY, script, strategy
-from tests.storage.test_database import held_by_a_shell
 
+pytestmark = pytest.mark.usefixtures("kept_in")
 LONG = pytest.mark.long
 SPEED = 60.0
 CLOSING_S = 10.0
@@ -64,6 +64,17 @@ def statuses(rows: list[dict[str, Any]]) -> set[str]:
     return {row["status"] for row in rows}
 
 
+def nobody_seems_alive(home: Path) -> bool:
+    """Return whether no sign of life is left, as soon as Postgres has missed what has ended."""
+    database, deadline = journal_database(home), time.monotonic() + LIMIT_S
+    if database.path is not None:
+        return not [*Home(home).running.glob("*")]
+    while database.alive():
+        if time.monotonic() > deadline:
+            return False
+    return True
+
+
 def is_asked(exchange: StandInExchange) -> bool:
     return bool(exchange.log)
 
@@ -89,7 +100,7 @@ def test_sigterm_ends_what_runs_after_its_grace_records_it_and_leaves_nothing(
         assert "the runner was stopped before the run could end" in interrupted[0]["error_message"]
     assert max(row["started_at"] for row in rows) <= stopped_at, "no slot began after the stop"
     assert not Home(home).heartbeat.exists()
-    assert list(Home(home).running.iterdir()) == []
+    assert nobody_seems_alive(home)
 
 
 def test_ctrl_c_reaches_the_runner_alone_and_what_runs_ends_in_its_grace(home: Path, exchange: StandInExchange) -> None:
@@ -133,18 +144,17 @@ def test_a_stop_while_it_starts_leaves_nothing(home: Path, exchange: StandInExch
         code = up.ended(within_s=1 + CLOSING_S)
         assert up.children() == []
     assert code == 0 if ready else code in {0, -signal.SIGTERM}
-    running = Home(home).running
-    assert not running.exists() or list(running.iterdir()) == []
+    assert nobody_seems_alive(home)
 
 
-def test_an_outcome_waits_in_the_outbox_where_a_shell_holds_the_journal_and_the_server_hangs_at_a_stop(
+def test_an_outcome_waits_in_the_outbox_where_the_journal_is_away_and_the_server_hangs_at_a_stop(
     home: Path, exchange: StandInExchange
 ) -> None:
     hangs(home)
-    database = Database(Home(home).database)
+    database = journal_database(home)
     with starting(home, exchange, grace_s=1) as up:
         up.until(lambda: is_asked(exchange))
-        with held_by_a_shell(database.path):
+        with away(home):
             server = up.server()
             server.suspend()
             assert up.stop(within_s=1 + CLOSING_S) == 0

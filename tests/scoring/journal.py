@@ -20,6 +20,7 @@ from mcp_server.storage.journal.outcomes import Outcomes
 from mcp_server.storage.journal.replays import Replays, ReplayTerms
 from mcp_server.storage.journal.rows import TERMS, mirror
 from mcp_server.storage.strategies.folders import StrategyFolders
+from tests.rigs.journal_databases import journal_database
 
 if TYPE_CHECKING:
     import duckdb
@@ -59,7 +60,9 @@ class MadeRun:
 
 
 def database_of(home: Path) -> Database:
-    return Database(Home(home).database, prepare=Home(home).prepare)
+    """Return what keeps the journal of a home: its file, unless `kept_in` says otherwise."""
+    database: Database = journal_database(home)
+    return database
 
 
 def write_strategy(
@@ -78,7 +81,8 @@ def store_candles(home: Path, candles: Candles, symbol: str = "BTC/USD", exchang
     """Put hourly candles into the store, as all that there are until their last."""
     end = int(candles.open_time_ms[-1]) + timeframe_ms("1h")
     series = Series(exchange, symbol, "1h")
-    CandleStore(database_of(home)).save(series, candles, (int(candles.open_time_ms[0]), end), begins=True)
+    file = Database(Home(home).database, prepare=Home(home).prepare)
+    CandleStore(file).save(series, candles, (int(candles.open_time_ms[0]), end), begins=True)
 
 
 def enter_runs(home: Path, strategy: Strategy, runs: Sequence[MadeRun]) -> list[int]:
@@ -163,6 +167,8 @@ def _signal(id_: int, run: MadeRun, strategy_id: int) -> dict[str, Any]:
 def _insert(connection: "duckdb.DuckDBPyConnection", table: str, rows: Sequence[dict[str, Any]]) -> None:
     """Insert rows as a list for each column: DuckDB takes longer to read thousands of single values."""
     columns = ", ".join(f'"{name}"' for name in rows[0])
-    lists = ", ".join(["unnest(?)"] * len(rows[0]))
+    kinds = "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = ?"
+    types = dict(connection.execute(kinds, [table]).fetchall())
+    lists = ", ".join(f"unnest(CAST(? AS {types[name]}[]))" for name in rows[0])
     values = [[row[name] for row in rows] for name in rows[0]]
     connection.execute(f"INSERT INTO {table} ({columns}) SELECT {lists}", values)

@@ -7,19 +7,22 @@ from pathlib import Path
 
 import pytest
 from mcp import Client
+from pydantic import SecretStr
 
 from mcp_server.app import build_server
 from mcp_server.domain.outcome import Status
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home
 from mcp_server.storage.journal.rows import Run, insert_run
 from mcp_server.storage.journal.runs import Journal
+from tests.rigs.journal_databases import ON_A_FILE, away, journal_url
 from tests.scheduler.slot_homes import Machine, at, hourly
 from tests.scheduler.slot_homes import claim as slot_claim
-from tests.storage.test_database import held_by_a_shell
 from tests.storage.test_journal import BOUGHT, NOON, claim, database, end, journal, strategy
 
 __all__ = ["database", "journal"]
+pytestmark = pytest.mark.usefixtures("kept_in")
 
 CONTENTS = {
     "empty": b"",
@@ -66,7 +69,7 @@ def test_outcomes_that_cannot_be_read_are_put_aside_and_told_their_rows_end_and_
     journal: Journal, database: Database, home: Path, kinds: list[str]
 ) -> None:
     spoilt, other = [claim(journal) for _ in kinds], claim(journal)
-    with held_by_a_shell(database.path):
+    with away(home):
         for one in (*spoilt, other):
             end(journal, one)
     for one, kind in zip(spoilt, kinds, strict=True):
@@ -91,7 +94,7 @@ def test_a_broken_outcome_that_cannot_be_moved_either_holds_up_nothing_and_is_to
     journal: Journal, database: Database, home: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     one, other = claim(journal), claim(journal)
-    with held_by_a_shell(database.path):
+    with away(home):
         end(journal, one)
         end(journal, other)
     file, aside = home / "outbox" / f"{one.key}.json", home / "outbox" / "broken"
@@ -115,7 +118,7 @@ def test_a_broken_outcome_that_cannot_be_moved_either_holds_up_nothing_and_is_to
 
 def test_what_an_older_version_left_in_the_outbox_is_entered(journal: Journal, database: Database, home: Path) -> None:
     claimed = claim(journal)
-    with held_by_a_shell(database.path):
+    with away(home):
         end(journal, claimed)
     file = home / "outbox" / f"{claimed.key}.json"
     document = json.loads(file.read_text())
@@ -128,7 +131,7 @@ def test_a_file_that_this_user_may_not_read_goes_on_waiting_and_holds_up_nothing
     journal: Journal, database: Database, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claimed = claim(journal)
-    with held_by_a_shell(database.path):
+    with away(home):
         end(journal, claimed)
 
     with monkeypatch.context() as patched:
@@ -150,7 +153,7 @@ def test_a_slots_outcome_that_waits_is_not_interrupted_though_its_runner_is_gone
     machine.slot_store.open()
     machine.adopt(hourly(), at("10:30"))
     (claimed,) = machine.slot_store.claim([slot_claim(hourly(), "10:30", "11:00")], at("11:00:05")).started
-    with held_by_a_shell(machine.home.database):
+    with away(home):
         assert machine.journal.finish(claimed, BOUGHT, at("11:00:06")).waiting is not None
     machine.slot_store.close(forget=copied)
     with monkeypatch.context() as patched:  # it cannot be read for a moment
@@ -166,6 +169,7 @@ def _denied(*_: object) -> int:
     raise PermissionError(13, "Permission denied")
 
 
+@ON_A_FILE
 @pytest.mark.parametrize("name", [b"\xff\xfe", b"notes.txt", b"0" * 31, b"A" * 32])
 def test_a_foreign_name_in_running_ends_no_run_and_stops_none(journal: Journal, home: Path, name: bytes) -> None:
     first = claim(journal)
@@ -177,6 +181,7 @@ def test_a_foreign_name_in_running_ends_no_run_and_stops_none(journal: Journal, 
     assert os.path.exists(foreign)
 
 
+@ON_A_FILE
 @pytest.mark.parametrize("kind", ["folder", "pipe", "link"])
 def test_what_is_no_lock_in_running_is_the_sign_of_a_run_that_is_gone(
     journal: Journal, database: Database, home: Path, kind: str
@@ -200,7 +205,7 @@ def test_what_is_no_lock_in_running_is_the_sign_of_a_run_that_is_gone(
 
 
 def test_what_was_left_half_written_goes_after_a_while(journal: Journal, home: Path) -> None:
-    journal.entries()
+    Home(home).prepare()
     old, new = home / "outbox" / ".a.json.1.new", home / "outbox" / ".b.json.2.new"
     for file in (old, new):
         file.write_text("{")
@@ -215,7 +220,9 @@ async def test_a_status_that_this_version_does_not_know_is_listed_as_it_is(
     end(journal, claim(journal))
     database.write(lambda c: c.execute("UPDATE executions SET status = 'moonshot'"))
     assert [entry.status for entry in journal.entries(outcomes="all")] == ["moonshot"]
-    async with Client(build_server(ServerSettings(home=home))) as client:
+    url = journal_url(home)
+    settings = ServerSettings(home=home, database_url=None if url is None else SecretStr(url))
+    async with Client(build_server(settings)) as client:
         answer = await client.call_tool("list_signals", {"outcomes": "all"})
     assert not answer.is_error
     assert "moonshot" in str(answer.structured_content)

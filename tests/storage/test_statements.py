@@ -3,9 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.runs import Journal
 from tests.scoring.journal import MadeRun, database_of, enter_runs, write_strategy
+
+pytestmark = pytest.mark.usefixtures("kept_in")
 
 ODD: list[Any] = [
     {"twin": "BUY", "sub_agent_results": ["leans"]},

@@ -1,4 +1,4 @@
-"""News in the home's file: asked by SQL, copied, rewritten without what has gone."""
+"""News in the journal: asked by SQL; and in a home's file copied, and rewritten without what has gone."""
 
 from datetime import datetime
 from pathlib import Path
@@ -11,12 +11,16 @@ from mcp_server.errors import BadInput
 from mcp_server.storage.database import Database
 from mcp_server.storage.queries.child import answer
 from mcp_server.storage.queries.question import Question
+from tests.rigs.journal_databases import ON_A_FILE, journal_url
 from tests.storage.news.conftest import HOUR, NOON, NewsDesk, told
+
+pytestmark = pytest.mark.usefixtures("kept_in")
 
 
 def rows(home: Path, sql: str, at_ms: int, *, in_a_run: bool = False) -> list[list[Any]]:
     moment: datetime = from_ms(at_ms)
-    found: list[list[Any]] = answer(Question(home, sql, moment, 100, 200, 5.0, in_a_run=in_a_run))["rows"]
+    question = Question(home, sql, moment, 100, 200, 5.0, in_a_run=in_a_run, journal_url=journal_url(home))
+    found: list[list[Any]] = answer(question)["rows"]
     return found
 
 
@@ -40,6 +44,7 @@ def test_a_query_knows_no_column_that_only_finds_repetitions(home: Path, desk: N
         rows(home, "SELECT hash FROM news", NOON)
 
 
+@ON_A_FILE
 def test_a_file_that_was_rewritten_or_copied_goes_on_with_the_same_stories(desk: NewsDesk, tmp_path: Path) -> None:
     desk.enter(told("a", "Bitcoin rises"), told("b", "Ether falls"))
     desk.database.rewrite({})
