@@ -96,7 +96,7 @@ class ClusterExecutor(SharingExecutor):
         """Have a worker call a function; what `share` has returned is a task there."""
         told, key = Future[Any](), f"_call-{uuid4().hex}"
         if self._hang and not self._fit:
-            told.set_result(
+            told.set_exception(
                 WorkersEnded(f"No worker is left: {', '.join(sorted(self._hang))} did not come to an end.", RESTART)
             )
             return told
@@ -141,7 +141,7 @@ class ClusterExecutor(SharingExecutor):
         if error is None:
             told.set_result(computed.result())
         elif isinstance(error, KilledWorker):
-            told.set_result(
+            told.set_exception(
                 WorkersEnded(
                     f"{error.allowed_failures + 1} workers ended while they computed it, maybe because memory ran out.",
                     "See what the workers log, or try again with a shorter range.",

@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -20,7 +21,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from mcp_server.domain.backtest.curve import equity_at_closes, position_at_closes
 from mcp_server.domain.backtest.decisions import Decisions, candles_of_range
+from mcp_server.domain.backtest.fundings import FundingPaid, funding_paid
 from mcp_server.domain.backtest.futures import Futures
 from mcp_server.domain.backtest.run import BacktestTask, cuts_without_clock, run_backtest
 from mcp_server.domain.candles import Candles
@@ -40,6 +43,12 @@ SHARED_BYTES = 64_000_000
 
 LOOK_S = 5.0
 """So long nothing has to be done before it is asked whether a result can still be expected."""
+
+MOST_TOGETHER, CANDLES_TOGETHER = 25, 500_000
+"""So many variants are computed by one call, and over so many candles in all: a call takes about two seconds.
+
+Sending it costs little beside that. Those of the same indicators come together, as one worker then computes these once.
+"""
 
 LEAST_LIMIT_S, LONGEST_TIMES, FIRST_LIMIT_S = 120.0, 20, 3600.0
 """A call is given up after so many times the longest one until then, at least after so long; the first after an hour.
@@ -86,7 +95,12 @@ def sweep(
         problem = f"{len(variants):,} variants over {len(task.candles):,} candles need too much memory."
         raise BadInput(problem, "Vary fewer things, or choose a shorter range.")
     with _shared(task, executor) as shared:
-        work = _Work(executor, lambda variant: executor.submit(_backtest, shared, variant.strategy, every))
+        together = 1 if every else max(min(MOST_TOGETHER, CANDLES_TOGETHER // max(len(task.candles), 1)), 1)
+
+        def submit(of_call: Sequence[Variant]) -> Future[list[Result]]:
+            return executor.submit(_backtests, shared, [variant.strategy for variant in of_call], every)
+
+        work = _Work(executor, submit, together)
         try:
             work.compute(dict(sorted(enumerate(variants), key=lambda one: _indicators(one[1]))), told)
             for position in [at for at, one in work.done.items() if isinstance(one, WorkersEnded)]:
@@ -96,7 +110,8 @@ def sweep(
                 "A process that computed variants was ended from outside, maybe because memory ran out.",
                 "Try again with fewer at a time: --workers 1.",
             ) from None
-    return [_swept(task, variant, work.done[position]) for position, variant in enumerate(variants)]
+    traded = _Traded.of(task)
+    return [traded.whole(variant, work.done[position]) for position, variant in enumerate(variants)]
 
 
 @contextmanager
@@ -114,10 +129,12 @@ def _shared(task: BacktestTask, executor: Executor) -> Iterator[Any]:
 class _Work:
     """The calls that are on their way, and the results by the positions of their variants."""
 
-    def __init__(self, executor: Executor, submit: Callable[[Variant], Future[Result]]) -> None:
+    def __init__(
+        self, executor: Executor, submit: Callable[[Sequence[Variant]], Future[list[Result]]], together: int
+    ) -> None:
         self.done = dict[int, Result]()
-        self._executor, self._submit = executor, submit
-        self._waiting = dict[Future[Result], tuple[int, float]]()  # the position, and when it was sent
+        self._executor, self._submit, self._together = executor, submit, together
+        self._waiting = dict[Future[list[Result]], tuple[list[int], float]]()  # the positions, and when it was sent
         self._longest_s: float | None = None
 
     def compute(self, variants: Mapping[int, Variant], told: Told = lambda _done, _of: None) -> None:
@@ -126,8 +143,10 @@ class _Work:
         while left or self._waiting:
             at_once = self._executor.at_once if isinstance(self._executor, WorkingExecutor) else len(variants)
             while left and len(self._waiting) < at_once:
-                position = left.popleft()
-                self._waiting[self._submit(variants[position])] = position, monotonic()
+                most = min(self._together, -(-len(left) // at_once))  # the last ones are spread over all workers
+                kinds = [_indicators(variants[position]) for position in islice(left, most + 1)]
+                positions = [left.popleft() for _ in range(_unbroken(kinds, most))]
+                self._waiting[self._submit([variants[position] for position in positions])] = positions, monotonic()
             for position, result in (*self._finished(), *self._given_up(left)):
                 self.done[position] = result
                 told(len(self.done), len(variants))
@@ -138,9 +157,12 @@ class _Work:
         if not finished and isinstance(self._executor, SharingExecutor):
             self._executor.check()
         for future in finished:
-            position, sent = self._waiting.pop(future)
+            positions, sent = self._waiting.pop(future)
             self._longest_s = max(self._longest_s or 0.0, monotonic() - sent)
-            yield position, future.result()
+            try:
+                yield from zip(positions, future.result(), strict=True)
+            except WorkersEnded as error:
+                yield from ((position, error) for position in positions)
 
     def _given_up(self, left: deque[int]) -> Iterator[tuple[int, Result]]:
         """Take back the calls that take too long; what is lost with them is computed again."""
@@ -148,11 +170,12 @@ class _Work:
         late = [future for future, (_, sent) in self._waiting.items() if monotonic() - sent > limit_s]
         if not late or not isinstance(self._executor, WorkingExecutor):
             return
-        positions = [self._waiting.pop(future)[0] for future in late]
+        given_up = [position for future in late for position in self._waiting.pop(future)[0]]
         if self._executor.take_back(late):
-            left.extendleft(position for position, _ in reversed(self._waiting.values()))
+            lost = [position for positions, _ in self._waiting.values() for position in positions]
+            left.extendleft(reversed(lost))
             self._waiting.clear()
-        for position in positions:
+        for position in given_up:
             yield (
                 position,
                 WorkersEnded(
@@ -167,6 +190,17 @@ def _indicators(variant: Variant) -> tuple[tuple[str, str], ...]:
     return tuple(change for change in variant.changes if change[0][:1].isalpha())
 
 
+def _unbroken(kinds: Sequence[object], most: int) -> int:
+    """Return how many of the next variants go together: at most so many, and none apart from its kind if that helps.
+
+    Args:
+        kinds: of these variants, and of the one after them, if there is one.
+        most: how many go together at most.
+    """
+    whole = [count for count in range(1, len(kinds)) if kinds[count] != kinds[count - 1]]
+    return most if len(kinds) <= most else max(whole, default=most)
+
+
 @lru_cache(maxsize=1)
 def _task(file: str) -> BacktestTask:
     """Read what all variants share, once in each process."""
@@ -178,6 +212,11 @@ def _task(file: str) -> BacktestTask:
 def _futures(task: BacktestTask) -> Futures:
     """Keep what the proofs of all variants share: two variants mostly differ in a number, and not in an indicator."""
     return Futures(task.candles, SHARED_BYTES)
+
+
+def _backtests(shared: str | BacktestTask, strategies: Sequence[Strategy], every: bool) -> list[Result]:
+    """Backtest variants in a worker, one after the other."""
+    return [_backtest(shared, strategy, every) for strategy in strategies]
 
 
 def _backtest(shared: str | BacktestTask, strategy: Strategy, every: bool) -> Result:
@@ -200,23 +239,43 @@ def _backtest(shared: str | BacktestTask, strategy: Strategy, every: bool) -> Re
 
 
 def _without_candles(done: Backtest) -> Backtest:
-    """Leave out all that the parent has itself, or does not need: it would be sent with each variant."""
-    simulated, times = done.simulated, np.empty(0, dtype=np.int64)
+    """Leave out all that has a value for each candle: the parent has it itself, computes it, or does not need it."""
+    simulated, times, none = done.simulated, np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int8)
     slim = replace(
         simulated,
         task=replace(simulated.task, candles=Candles.empty(), fundings=()),
         candles=Candles.empty(),
-        decisions=Decisions(times, times.astype(np.int8), times),
-        simulation=replace(simulated.simulation, open_time_ms=times),
+        decisions=Decisions(times, none, times),
+        simulation=replace(simulated.simulation, open_time_ms=times, equity=np.empty(0), position=none),
     )
     return replace(done, simulated=slim)
 
 
-def _swept(task: BacktestTask, variant: Variant, done: Backtest | TraderError) -> SweptVariant:
-    if isinstance(done, TraderError):
-        return SweptVariant(variant, None, done)
-    candles = candles_of_range(task.candles, task.timeframe, task.start_ms, task.end_ms)
-    simulation = replace(done.simulated.simulation, open_time_ms=candles.open_time_ms)
-    own = replace(task, strategy=variant.strategy)
-    whole = replace(done.simulated, task=own, candles=candles, simulation=simulation)
-    return SweptVariant(variant, replace(done, simulated=whole))
+@dataclass(frozen=True, slots=True, eq=False)
+class _Traded:
+    """What all variants were traded on."""
+
+    task: BacktestTask
+    candles: Candles
+    paid: FundingPaid
+
+    @classmethod
+    def of(cls, task: BacktestTask) -> _Traded:
+        candles = candles_of_range(task.candles, task.timeframe, task.start_ms, task.end_ms)
+        return cls(task, candles, funding_paid(candles, task.timeframe, task.fundings))
+
+    def whole(self, variant: Variant, done: Result) -> SweptVariant:
+        """Give a result back what `_without_candles` has left out."""
+        if isinstance(done, TraderError):
+            return SweptVariant(variant, None, done)
+        slim = done.simulated.simulation
+        fee_ratio, ruined = self.task.assumptions.fee_ratio, slim.ruined_ms is not None
+        simulation = replace(
+            slim,
+            open_time_ms=self.candles.open_time_ms,
+            equity=equity_at_closes(slim.trades, self.candles, self.paid, fee_ratio, ruined),
+            position=position_at_closes(slim.trades, len(self.candles)),
+        )
+        own = replace(self.task, strategy=variant.strategy)
+        whole = replace(done.simulated, task=own, candles=self.candles, simulation=simulation)
+        return SweptVariant(variant, replace(done, simulated=whole))

@@ -33,13 +33,12 @@ class Stuck(WorkingExecutor):
 
     def __init__(self, loses_others: bool) -> None:
         self._loses_others = loses_others
-        self.submitted, self.taken_back = list[Any](), list[int]()
+        self.submitted, self.taken_back = list[list[Any]](), list[int]()
 
     def submit(self, fn: Any, /, *args: Any, **_others: Any) -> Future[Any]:
-        strategy = args[1]
-        self.submitted.append(strategy)
+        self.submitted.append(args[1])
         call = Future[Any]()
-        if strategy is not ENDLESS.strategy:
+        if ENDLESS.strategy not in args[1]:
             call.set_result(fn(*args))
         return call
 
@@ -63,10 +62,25 @@ def test_a_variant_without_end_is_tried_once_more_alone_and_is_then_an_error_in_
 
     assert str(swept[AT].error).startswith("It was given up after 0 s without a result. Choose a shorter range.")
     assert answers([*swept[:AT], *swept[AT + 1 :]]) == answers(alone)
-    assert executor.submitted[-1] is ENDLESS.strategy
-    assert executor.submitted.count(ENDLESS.strategy) == 2
+    assert [call for call in executor.submitted if ENDLESS.strategy in call][1:] == [[ENDLESS.strategy]]
     assert executor.taken_back == [1, 1]
     assert told[-1] == (len(GRID) + 1, len(GRID) + 1)
+
+
+def test_what_was_in_one_call_with_a_variant_without_end_is_computed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeps, "LOOK_S", 0.01)
+    monkeypatch.setattr(sweeps, "FIRST_LIMIT_S", 0.0)
+    monkeypatch.setattr(sweeps, "LEAST_LIMIT_S", 0.0)
+    monkeypatch.setattr(sweeps, "LONGEST_TIMES", 0)
+    executor = Stuck(loses_others=False)
+    monkeypatch.setattr(executor, "at_once", 1)
+    swept = sweep(task(), [*GRID[:AT], ENDLESS, *GRID[AT:]], executor, every=False, told=silent)
+
+    assert [one.error is None for one in swept] == [at != AT for at in range(len(GRID) + 1)]
+    beside = executor.submitted[0]
+    assert ENDLESS.strategy in beside
+    assert len(beside) > 1
+    assert [call for call in executor.submitted if len(call) == 1 and call[0] in beside] == [[one] for one in beside]
 
 
 def test_what_was_lost_with_a_call_without_end_is_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,14 +97,15 @@ def test_what_was_lost_with_a_call_without_end_is_computed_again(monkeypatch: py
             now[0] += 100.0 if len(self.submitted) == 1 else 0.0
             call = Future[Any]()
             if self.taken_back:
-                call.set_result(TraderError("It ends.") if args[1] is ENDLESS.strategy else fn(*args))
+                call.set_result([TraderError("It ends.")] if args[1] == [ENDLESS.strategy] else fn(*args))
             return call
 
+    monkeypatch.setattr(sweeps, "MOST_TOGETHER", 1)
     executor = LosesAll(loses_others=True)
     monkeypatch.setattr(executor, "at_once", 2)
     swept = sweep(task(), [ENDLESS, *GRID], executor, every=False, told=silent)
     assert [one.error for one in swept[1:]] == [None] * len(GRID)
-    assert executor.submitted.count(GRID[0].strategy) == 2
+    assert executor.submitted.count([GRID[0].strategy]) == 2
 
 
 def test_the_limit_is_an_hour_at_first_then_twenty_times_the_longest_and_never_below_two_minutes() -> None:
@@ -151,6 +166,7 @@ def test_a_worker_that_stops_leaves_the_cluster_and_others_compute_what_it_had(d
             workers[0].send_signal(signal.SIGSTOP)
 
     with cluster(dask_alone.address) as executor:
+        sweep(task(), GRID, executor, every=False, told=silent)  # a worker's first call takes much longer than others
         swept = sweep(task(), GRID, executor, every=False, told=told)
         assert len(executor._client.scheduler_info()["workers"]) == 1
     assert [one.error for one in swept] == [None] * len(GRID)

@@ -1,6 +1,7 @@
 """A sweep: each variant is a backtest of its own, on as many cores as there are, and none of them ends the others."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -17,12 +18,13 @@ import pytest
 
 from mcp_server.domain.backtest import look_ahead
 from mcp_server.domain.backtest.look_ahead import CUTS
-from mcp_server.domain.backtest.run import BacktestTask, run_backtest
+from mcp_server.domain.backtest.run import BacktestTask, run_backtest, run_simulation
 from mcp_server.domain.backtest.vary import Variant, variants
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.errors import BadInput, Retryable
 from runner.backtest import executors
-from runner.backtest.executors import SharingExecutor, processes
+from runner.backtest import sweep as sweeps
+from runner.backtest.executors import SharingExecutor, WorkingExecutor, processes
 from runner.backtest.sweep import SweptVariant, sweep
 from tests.backtest.sweeping import strategy, task
 from tests.rigs.warm import forking_context
@@ -113,6 +115,7 @@ def test_an_executor_elsewhere_gets_the_candles_once_and_no_more_calls_than_it_t
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(look_ahead, "CUTS", 5)
+    monkeypatch.setattr(sweeps, "MOST_TOGETHER", 1)
     grid = variants(strategy(), ["rsi(14)=rsi(7),rsi(21),rsi(28)", "40=35"])
     with Elsewhere() as executor:
 
@@ -122,6 +125,81 @@ def test_an_executor_elsewhere_gets_the_candles_once_and_no_more_calls_than_it_t
         swept = sweep(task(), grid, executor, every=False, told=told)
     assert [one.error for one in swept] == [None] * len(grid)
     assert (executor.shared, executor.most) == (1, Elsewhere.at_once)
+
+
+class OneByOne(WorkingExecutor):
+    """Computes a call when it is made, and keeps which variants it had and how much its result is when it is sent."""
+
+    def __init__(self, at_once: int) -> None:
+        self._at_once, self.calls, self.bytes = at_once, list[list[Any]](), 0
+
+    @property
+    def at_once(self) -> int:
+        return self._at_once
+
+    def submit(self, fn: Any, /, *args: Any, **_others: Any) -> Future[Any]:
+        self.calls.append(args[1])
+        result = pickle.dumps(fn(*args))
+        self.bytes += len(result)
+        call = Future[Any]()
+        call.set_result(pickle.loads(result))  # noqa: S301 - made here
+        return call
+
+    def take_back(self, calls: Collection[Future[Any]]) -> bool:
+        raise AssertionError(calls)
+
+
+def sizes(kinds: str, most: int, at_once: int = 1) -> list[str]:
+    """Return the kinds of variants, a letter for each, as they go together."""
+    calls = []
+    while kinds:
+        count = min(most, -(-len(kinds) // at_once))
+        count = sweeps._unbroken(kinds[: count + 1], count)
+        calls.append(kinds[:count])
+        kinds = kinds[count:]
+    return calls
+
+
+def test_variants_of_the_same_indicators_go_to_one_worker_together() -> None:
+    assert sizes("aaaabbbbcccc", 6) == ["aaaa", "bbbb", "cccc"]
+    assert sizes("aaaabbbbcccc", 4) == ["aaaa", "bbbb", "cccc"]
+    assert sizes("abcdefgh", 3) == ["abc", "def", "gh"]
+    assert sizes("aaaaaaa", 3) == ["aaa", "aaa", "a"]
+    assert sizes("aabbbbbbbc", 4) == ["aa", "bbbb", "bbbc"]
+
+
+def test_calls_become_smaller_towards_the_end_so_that_no_worker_waits_for_another_long() -> None:
+    assert [len(call) for call in sizes("a" * 40, 8, at_once=4)] == [8, 8, 6, 5, 4, 3, 2, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("candles", "together"), [(100, 4), (2_200, 1)])
+def test_a_call_has_as_many_variants_as_take_little_time(
+    candles: int, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(look_ahead, "CUTS", 5)
+    monkeypatch.setattr(sweeps, "CANDLES_TOGETHER", 420)
+    executor = OneByOne(1)
+    sweep(task(candles), GRID, executor, every=False, told=silent)
+    assert max(map(len, executor.calls)) == min(together, len(GRID))
+    every = OneByOne(1)
+    sweep(task(candles), GRID[:2], every, every=True, told=silent)
+    assert [len(call) for call in every.calls] == [1, 1]
+
+
+def test_what_is_sent_back_does_not_grow_with_the_candles_and_is_whole_again_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(look_ahead, "CUTS", 5)
+    executor, whole = OneByOne(1), task(2_200)
+    (swept,) = sweep(whole, GRID[:1], executor, every=False, told=silent)
+    assert swept.backtest is not None
+    alone = run_simulation(replace(whole, strategy=GRID[0].strategy))
+    here = swept.backtest.simulated
+    assert len(here.simulation.trades) > 3
+    assert here.simulation.equity.tobytes() == alone.simulation.equity.tobytes()
+    assert here.simulation.position.tobytes() == alone.simulation.position.tobytes()
+    assert here.simulation.open_time_ms.tobytes() == alone.simulation.open_time_ms.tobytes()
+    assert executor.bytes < 8 * len(whole.candles)
 
 
 def test_a_variant_that_fails_is_an_error_in_its_row_and_not_the_end() -> None:

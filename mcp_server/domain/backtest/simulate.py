@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcp_server.domain.backtest.assumptions import Assumptions
+from mcp_server.domain.backtest.curve import equity_at_closes, position_at_closes
 from mcp_server.domain.backtest.decisions import Decisions
-from mcp_server.domain.backtest.fundings import FundingPaid, funding_paid
+from mcp_server.domain.backtest.fundings import funding_paid
 from mcp_server.domain.backtest.trades import Trades, changes_of
 from mcp_server.domain.backtest.unit_trades import UnitTrades, end_in_ruin, unit_trades
 from mcp_server.domain.candles import Candles, Floats, Times
@@ -70,12 +71,13 @@ def simulate(
         trades = trades.first(len(account.stake))
         left = account.before[-1] / account.stake[-1]
         ruined_ms = int(candles.open_time_ms[end_in_ruin(trades, candles, paid, assumptions.fee_ratio, left)])
+    made = _trades(trades, account.stake)
     names = {"buy": BUY, "sell": SELL, "hold": HOLD, "undecided": UNDECIDED}
     return Simulation(
         open_time_ms=candles.open_time_ms,
-        equity=_equity(trades, account, candles, paid, assumptions.fee_ratio),
-        position=_each_candle(trades, len(candles), 0, trades.side, 0 * trades.side).astype(np.int8),
-        trades=_trades(trades, account.stake),
+        equity=equity_at_closes(made, candles, paid, assumptions.fee_ratio, account.ruined),
+        position=position_at_closes(made, len(candles)),
+        trades=made,
         signals={name: int(np.count_nonzero(decisions.signal == code)) for name, code in names.items()},
         missing=int((np.diff(candles.open_time_ms) // timeframe_ms(timeframe) - 1).sum()),
         unfilled=int(np.count_nonzero(changes.unfilled_ms <= (np.inf if ruined_ms is None else ruined_ms))),
@@ -85,11 +87,10 @@ def simulate(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Account:
-    """The equity before each trade and the stake put into it, up to the one that ruins; and the equity at the end."""
+    """The equity before each trade and the stake put into it, up to the one that ruins."""
 
     before: Floats
     stake: Floats
-    final: float
     ruined: bool
 
 
@@ -106,24 +107,7 @@ def _account(trades: UnitTrades, stake_pct: float | None) -> _Account:
         equity = 0.0 if ruined else equity + stake * gain
         if ruined:
             break
-    return _Account(np.array(before), np.array(stakes), equity, ruined)
-
-
-def _equity(trades: UnitTrades, account: _Account, candles: Candles, paid: FundingPaid, fee_ratio: float) -> Floats:
-    """Return the equity at each close: while a trade is held, a constant and its units at the price less fundings."""
-    held = account.stake * trades.units * trades.side
-    entry_fee = account.stake * trades.units * trades.entry_price * fee_ratio
-    constant = account.before - entry_fee - held * (trades.entry_price - paid.at_open[trades.entry])
-    after = np.append(account.before, account.final)[1:]
-    units = _each_candle(trades, len(candles), 0, held, 0 * held)
-    return _each_candle(trades, len(candles), 1, constant, after) + units * (candles.close - paid.at_close)
-
-
-def _each_candle(trades: UnitTrades, candles: int, first: float, during: Floats, after: Floats) -> Floats:
-    """Return a value for each candle: the one of before the first trade, then those of during and after each trade."""
-    bounds = np.column_stack([trades.entry, trades.end]).ravel()
-    values = np.append(float(first), np.column_stack([during, after]).ravel())
-    return np.repeat(values, np.diff(bounds, prepend=0, append=candles))
+    return _Account(np.array(before), np.array(stakes), ruined)
 
 
 def _trades(trades: UnitTrades, stake: Floats) -> Trades:
