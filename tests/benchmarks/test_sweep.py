@@ -9,6 +9,7 @@ also holds on busy ones.
 import os
 import pickle
 import resource
+import subprocess
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
@@ -53,25 +54,34 @@ def grid() -> list[Variant]:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep took, in seconds: by the clock, of this program's processor time, and of all workers'."""
+    """What a sweep took, in seconds: by the clock, and of the processor time of all that ran.
+
+    `own_s` is this program's, `workers_s` all workers', `scheduler_s` that of a cluster's scheduler.
+    """
 
     took_s: float
     own_s: float
     workers_s: float
+    scheduler_s: float
     figures: str
     """A digest of all that was computed."""
 
+    @property
+    def busy_s(self) -> float:
+        return self.workers_s + self.own_s + self.scheduler_s
+
     def bound(self, one: "Sweep") -> float:
-        """Return how many times as fast as with one worker two cores can be that do this program's work, too."""
-        return 2 * one.workers_s / (self.workers_s + self.own_s)
+        """Return how many times as fast as with one worker two cores can be that do all other work, too."""
+        return 2 * one.workers_s / self.busy_s
 
     def line(self, name: str, one: "Sweep | None" = None) -> str:
         line = (
-            f"{name}: {self.took_s:.1f} s; processor: workers {self.workers_s:.1f} s, this program {self.own_s:.1f} s"
+            f"{name}: {self.took_s:.1f} s; processor: workers {self.workers_s:.1f} s, this program {self.own_s:.1f} s, "
+            f"scheduler {self.scheduler_s:.1f} s"
         )
         if one is None:
             return line
-        idle = 2 * self.took_s - self.workers_s - self.own_s
+        idle = 2 * self.took_s - self.busy_s
         return f"{line}; {one.took_s / self.took_s:.2f} x of at most {self.bound(one):.2f}; cores idle {idle:.1f} s"
 
 
@@ -81,10 +91,11 @@ def swept(
     grid: list[Variant],
     executors: Callable[[], AbstractContextManager[Executor]],
     workers_s: Callable[[], float],
+    scheduler_s: Callable[[], float] = lambda: 0.0,
     halfway: Callable[[], object] = lambda: None,
 ) -> Sweep:
     print(f"\n{name}: {len(grid)} variants over {CANDLES:,} candles", flush=True)  # noqa: T201
-    began, own, of_workers = perf_counter(), process_time(), workers_s()
+    began, own, of_workers, of_scheduler = perf_counter(), process_time(), workers_s(), scheduler_s()
 
     def told(done: int, of: int) -> None:
         if done == of // 2:
@@ -100,13 +111,20 @@ def swept(
         assert one.backtest is not None
         digest.update(repr((one.backtest.answer(), one.backtest.trades())).encode())
         digest.update(one.backtest.simulated.simulation.equity.tobytes())
-    return Sweep(took_s, own_s, workers_s() - of_workers, digest.hexdigest())
+    return Sweep(took_s, own_s, workers_s() - of_workers, scheduler_s() - of_scheduler, digest.hexdigest())
 
 
 def of_children() -> float:
     """Return the processor time of the processes that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
+
+
+def of_process(process: subprocess.Popen[str]) -> float:
+    """Return the processor time of a process and of its children, in seconds."""
+    whole = psutil.Process(process.pid)
+    times = [each.cpu_times() for each in (whole, *whole.children(recursive=True))]
+    return sum(time.user + time.system for time in times)
 
 
 @pytest.fixture(scope="module")
@@ -131,26 +149,28 @@ def test_two_workers_of_a_cluster_do_and_one_that_is_killed_in_the_middle_change
     from runner.backtest.cluster import cluster
 
     with DaskCluster(tmp_path) as rig:
-        workers = [rig.start_worker()]
+        workers = [rig.start_worker(nanny=True)]  # as the guide on scaling starts them
 
-        def workers_s() -> float:
-            times = [psutil.Process(worker.pid).cpu_times() for worker in workers if worker.poll() is None]
-            return sum(time.user + time.system for time in times)
+        def swept_there(
+            name: str, variants: list[Variant] = grid, halfway: Callable[[], object] = lambda: None
+        ) -> Sweep:
+            return swept(
+                name,
+                whole,
+                variants,
+                lambda: cluster(rig.address),
+                lambda: sum(map(of_process, workers)),
+                lambda: of_process(rig.scheduler),
+                halfway,
+            )
 
         warm = [grid[0]] * 2
-        swept("a worker imports what it needs", whole, warm, lambda: cluster(rig.address), workers_s)
-        one = swept("a cluster, one worker", whole, grid, lambda: cluster(rig.address), workers_s)
-        workers.append(rig.start_worker())
-        swept("another worker imports what it needs", whole, warm * 4, lambda: cluster(rig.address), workers_s)
-        two = swept("a cluster, two workers", whole, grid, lambda: cluster(rig.address), workers_s)
-        killed = swept(
-            "a cluster, one of two workers killed",
-            whole,
-            grid,
-            lambda: cluster(rig.address),
-            workers_s,
-            lambda: workers.pop(0).kill(),
-        )
+        swept_there("a worker imports what it needs", warm)
+        one = swept_there("a cluster, one worker")
+        workers.append(rig.start_worker(nanny=True))
+        swept_there("another worker imports what it needs", warm * 4)
+        two = swept_there("a cluster, two workers")
+        killed = swept_there("a cluster, one of two workers killed", halfway=lambda: workers.pop(0).kill())
     print(f"\n{one.line('one worker')}\n{two.line('two workers', one)}\none killed: {killed.took_s:.1f} s")  # noqa: T201
     assert one_process.figures == one.figures == two.figures == killed.figures
     assert two.bound(one) >= LEAST_BY_TWO

@@ -41,6 +41,7 @@ class DaskCluster:
             self.__exit__(None, None, None)
             raise
         self.address = said.rpartition("Scheduler at:")[2].strip()
+        self.scheduler = self._processes[0]
         return self
 
     def __exit__(
@@ -51,15 +52,21 @@ class DaskCluster:
         for process in self._processes:
             process.communicate()
 
-    def start_worker(self, *options: str) -> subprocess.Popen[str]:
-        """Start a worker, which is there when this returns; nobody starts it anew when it ends."""
-        alone = ("--no-nanny", "--nthreads", "1", "--death-timeout", f"{ALONE_S} s")
+    def start_worker(self, *options: str, nanny: bool = False) -> subprocess.Popen[str]:
+        """Start a worker, which is there when this returns.
+
+        Args:
+            options: of Dask's command.
+            nanny: whether it is the child of a process that watches it, as the command has it of itself: else nobody
+                starts it anew when it ends.
+        """
+        alone = ("--nanny" if nanny else "--no-nanny", "--nthreads", "1", "--death-timeout", f"{ALONE_S} s")
         self._start("Registered to:", "worker", self.address, *alone, *options)
         return self._processes[-1]
 
     def kill_scheduler(self) -> None:
         """End the scheduler as a machine that lost power."""
-        self._processes[0].kill()
+        self.scheduler.kill()
 
     def _start(self, ready: str, *arguments: str) -> str:
         """Start a process; return its line that says that it is ready."""
