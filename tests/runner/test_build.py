@@ -1,23 +1,30 @@
 """`claude-trader build` from end to end: real SDK, agent CLI, tool server and terminal, a scripted model."""
 
+import io
 import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import psutil
 import pytest
+from claude_agent_sdk import ResultMessage
 from rich.console import Console
 
 from mcp_server.app import tool_files
 from mcp_server.domain.strategy.parse import parse_strategy
+from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.build import outcome
+from runner.claude import builder
 from runner.claude.build_prompt import instructions
+from runner.claude.builder import BuildTask
 from runner.claude.building import Building
 from runner.cli.show_build import designed
 from tests.acceptance.test_http import serving
@@ -103,24 +110,63 @@ def answers(request: Request) -> list[str]:
     return ["".join(part["text"] for part in result) if isinstance(result, list) else result for result in results]
 
 
-def test_it_asks_hits_a_finding_mends_it_and_writes(home: Path) -> None:
+EVIL = "\x1b[2J\x1b]0;mine\x07\u202e"
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A design that asked a person several times and mended a finding, and what was seen of it."""
+
+    code: int
+    shown: str
+    api: ScriptedMessagesApi
+    written: list[str]
+    strategy: Strategy
+
+
+@pytest.fixture(scope="module")
+def conversation(server: tuple[Path, str]) -> Conversation:
+    """One design whose model asks four times, once after keys were pressed, and writes what would steer a terminal."""
+    folder, url = server
+    look = use("mcp__trader__get_price", {"symbol": f"BTC\nWritten  fake  version 1{EVIL}"})
     steps = [
         ASK,
+        use("mcp__person__ask_user", {"question": "How often?"}),
+        ASK,
+        Reply(f"Hello{EVIL}", look.calls),
+        use("mcp__person__ask_user", {"question": f"Which?{EVIL}", "choices": [f"a{EVIL}", "b"]}),
         use("mcp__trader__get_price", {"symbol": "BTC/USDT"}),
         write(BROKEN, dry_run=True),
         write(CONFIG, dry_run=True),
         use(BACKTEST, {"config": CONFIG, "start": "2026-01-01", "end": "2026-01-08"}),
-        write(CONFIG),
+        write({**CONFIG, "description": f"Buys{EVIL}"}),
         say("It buys when the RSI turns up. I assumed four hours."),
     ]
-    with ScriptedMessagesApi({ORCHESTRATOR: steps}) as api, terminal(home, api) as seen:
+    variables = {"TRADER_SERVER_URL": url}
+    with (
+        ScriptedMessagesApi({ORCHESTRATOR: steps}) as api,
+        Terminal(["build", IDEA], {**environment(folder, api), **variables}, folder) as seen,
+    ):
+        seen.until("Ctrl-C stops it")
+        seen.type("\n\n\n")
         seen.until("Type 1 to 2 (Enter: 1), or an answer of your own.")
         assert "Which market?\n  1  BTC/USD\n  2  BTC/USDT\n" in seen.shown
         seen.type("2\n")
+        seen.until("How often?\nType an answer.\n")
+        seen.type("hourly\n")
+        seen.until("answer of your own.", times=2)
+        seen.type("etwas Eigenes: ETH/USD, bitte\n")
+        seen.until("answer of your own.", times=3)
+        seen.type("2\n")
         code = seen.end()
-    assert code == 0, seen.shown
-    assert written(home) == ["rsi-turn"]
-    strategy = StrategyFolders(Home(home), examples_folder()).read("rsi-turn")
+    strategy = StrategyFolders(Home(folder), examples_folder()).read("rsi-turn")
+    return Conversation(code, seen.shown, api, written(folder), strategy)
+
+
+def test_it_asks_hits_a_finding_mends_it_and_writes(conversation: Conversation) -> None:
+    shown, api, strategy = conversation.shown, conversation.api, conversation.strategy
+    assert conversation.code == 0, shown
+    assert conversation.written == ["rsi-turn"]
     assert strategy.config.rules is not None
     assert strategy.config.rules.buy == "crosses_above(rsi_14, 35)"
     in_order = (
@@ -140,70 +186,25 @@ def test_it_asks_hits_a_finding_mends_it_and_writes(home: Path) -> None:
         "Run it: claude-trader run rsi-turn",
         "Is it any good? claude-trader backtest rsi-turn",
     )
-    positions = [seen.shown.find(text) for text in in_order]
-    assert -1 not in positions, (in_order[positions.index(-1)], seen.shown)
+    positions = [shown.find(text) for text in in_order]
+    assert -1 not in positions, (in_order[positions.index(-1)], shown)
     assert positions == sorted(positions)
-    assert KEY not in seen.shown
+    assert KEY not in shown
     first = api.requests[0]
     looks = {name for name, file in tool_files().items() if file.looks}
     offered = looks | {"backtest_strategy", "write_strategy"}  # and not what only tells of runs that were made
     assert first.tools == {f"mcp__trader__{name}" for name in offered} | {"mcp__person__ask_user"}
     assert IDEA in first.text
     assert "ask_user" in json.dumps(first.body["system"])
-    assert answers(api.requests[1]) == ["BTC/USDT"], "the second choice"
-    checked, tried = answers(api.requests[-1])[3:5]
+    checked, tried = answers(api.requests[-1])[7:9]
     assert "First backtest_strategy with this config." in checked
     assert '"random_percentile"' in tried, "the model sees the controls"
     assert "No look-ahead was found" in tried
     assert "do not tune on what you have seen" in first.text.lower()
 
 
-EVIL = "\x1b[2J\x1b]0;mine\x07\u202e"
-
-
-@dataclass(frozen=True)
-class Conversation:
-    """A design that asks a person several times, and what was seen of it."""
-
-    code: int
-    shown: str
-    api: ScriptedMessagesApi
-
-
-@pytest.fixture(scope="module")
-def conversation(server: tuple[Path, str]) -> Conversation:
-    """One design whose model asks four times, once after keys were pressed, and writes what would steer a terminal."""
-    folder, url = server
-    look = use("mcp__trader__get_price", {"symbol": f"BTC\nWritten  fake  version 1{EVIL}"})
-    steps = [
-        ASK,
-        use("mcp__person__ask_user", {"question": "How often?"}),
-        ASK,
-        Reply(f"Hello{EVIL}", look.calls),
-        use("mcp__person__ask_user", {"question": f"Which?{EVIL}", "choices": [f"a{EVIL}", "b"]}),
-        use(WRITE, {"strategy_name": "steering", "config": {**CONFIG, "description": f"Buys{EVIL}"}}),
-        say("Done."),
-    ]
-    variables = {"TRADER_SERVER_URL": url}
-    with (
-        ScriptedMessagesApi({ORCHESTRATOR: steps}) as api,
-        Terminal(["build", IDEA], {**environment(folder, api), **variables}, folder) as seen,
-    ):
-        seen.until("Ctrl-C stops it")
-        seen.type("\n\n\n")
-        seen.until("answer of your own.")
-        seen.type("2\n")
-        seen.until("How often?\nType an answer.\n")
-        seen.type("hourly\n")
-        seen.until("answer of your own.", times=2)
-        seen.type("etwas Eigenes: ETH/USD, bitte\n")
-        seen.until("answer of your own.", times=3)
-        seen.type("2\n")
-        return Conversation(seen.end(), seen.shown, api)
-
-
 def test_what_was_typed_before_a_question_is_no_answer_to_it(conversation: Conversation) -> None:
-    assert answers(conversation.api.requests[-1])[:2] == ["BTC/USDT", "hourly"]
+    assert answers(conversation.api.requests[-1])[:2] == ["BTC/USDT", "hourly"], "the second choice"
 
 
 def test_an_answer_of_ones_own_reaches_the_model_as_typed(conversation: Conversation) -> None:
@@ -232,21 +233,7 @@ def build(trader: Command, home: Path, steps: Sequence[Step], *options: str) -> 
     return done, api
 
 
-def test_with_yes_nobody_is_asked_and_it_is_told_to_say_what_it_assumed(trader: Command, home: Path) -> None:
-    done, api = build(trader, home, [write(CONFIG), say("I assumed: four hours.")], "--json")
-    assert done.code == 0, done
-    assert done.json["name"] == "rsi-turn"
-    assert (done.json["status"], done.json["findings"], done.json["why"]) == ("written", [], None)
-    assert done.json["run"] == "claude-trader run rsi-turn"
-    assert done.json["backtest"] == "claude-trader backtest rsi-turn"
-    assert done.json["cost_usd"] > 0
-    assert "I assumed: four hours." in done.err
-    assert "mcp__person__ask_user" not in api.requests[0].tools
-    assert "what you assumed" in json.dumps(api.requests[0].body["system"])
-    run = trader("run", "rsi-turn", "--json")
-    assert run.code == 0, run
-
-
+@pytest.mark.long
 def test_what_is_invalid_to_the_end_is_not_written(trader: Command, home: Path) -> None:
     steps = [write(BROKEN), write(BROKEN, dry_run=True), write(BROKEN), say("I cannot mend this: no such column.")]
     done, _ = build(trader, home, steps)
@@ -257,13 +244,35 @@ def test_what_is_invalid_to_the_end_is_not_written(trader: Command, home: Path) 
     assert written(home) == []
 
 
+def test_what_was_only_found_invalid_is_told_with_its_findings(home: Path) -> None:
+    building = Building()
+    building.called("1", "write_strategy", {"strategy_name": "rsi-turn", "config": BROKEN})
+    building.checked("1", "It is not valid.\n- config.json rules.buy: unknown column 'rsi_15'.")
+    building.ended("success", "", 0.01, Decimal("0.5"))
+    result = outcome(building, StrategyFolders(Home(home), examples_folder()))
+    assert (result["status"], result["why"]) == ("nothing_written", "The agent ended without writing a strategy.")
+    shown = as_shown(result)
+    assert "Nothing was written  The agent ended without writing a strategy." in shown
+    assert "The last check found:\n  error config.json rules.buy: unknown column 'rsi_15'." in shown
+
+
+def as_shown(result: dict[str, Any]) -> str:
+    with io.StringIO() as shown:
+        designed(Console(file=shown, width=120), result)
+        return shown.getvalue()
+
+
 def named(name: str, *, written: dict[str, Any] = CONFIG, **other: Any) -> Reply:
     return use(WRITE, {"strategy_name": name, "config": written, **other})
 
 
-def test_it_writes_one_strategy_also_several_times_and_never_over_one_that_it_has_not_written(
+COSTLY = {"input_tokens": 400_000, "output_tokens": 50_000}
+
+
+def test_with_yes_nobody_is_asked_and_it_writes_one_strategy_and_never_over_one_that_it_has_not_written(
     trader: Command, home: Path
 ) -> None:
+    """It writes that one several times; what was written before the budget was spent stays."""
     folders = StrategyFolders(Home(home), examples_folder())
     mine = parse_strategy("mine", {**CONFIG, "description": "by hand"}, None)
     folders.write(mine)
@@ -273,23 +282,36 @@ def test_it_writes_one_strategy_also_several_times_and_never_over_one_that_it_ha
         named("mine", replaces=mine.version),
         named("rsi-reversion"),
         Reply(calls=[*named("one").calls, *named("two", dry_run="false").calls]),
+        named("one", written=BROKEN),
         named("one", written={**CONFIG, "horizon": "1d"}),
         named("three", dry_run="false"),
         named("three", written=BROKEN, dry_run=True),
-        say("Done."),
+        Reply("I assumed: four hours.", named("one", dry_run=True).calls, COSTLY),
+        *[Reply(calls=named("one", dry_run=True).calls, usage=COSTLY)] * 3,
     ]
-    done, api = build(trader, home, steps)
+    done, api = build(trader, home, steps, "--budget", "0.5", "--json")
     assert done.code == 0, done
+    result = done.json
+    assert (result["status"], result["name"]) == ("written", "one")
+    assert result["why"] == "The budget of 0.5 USD was spent. Give more with --budget."
+    assert result["cost_usd"] > 0.5
+    assert len(api.requests) < len(steps)
+    assert result["findings"] == [], "those of what was written, not of what was checked after it"
+    assert result["replaced"] is not None
+    assert (result["run"], result["backtest"]) == ("claude-trader run one", "claude-trader backtest one")
+    shown = as_shown(result)
+    assert f", in place of version {result['replaced']}" in shown
+    assert "Note: The budget of 0.5 USD was spent." in shown
+    assert "I assumed: four hours." in done.err
+    assert "mcp__person__ask_user" not in api.requests[0].tools
+    assert "what you assumed" in json.dumps(api.requests[0].body["system"])
     assert done.err.count("error replaces: There is a strategy 'mine' already") == 3
     assert "There is an example 'rsi-reversion' already" in answers(api.requests[-1])[3]
     assert folders.read("mine") == mine
     assert sorted(written(home)) == ["mine", "one"]
     assert "This design writes 'one', and a design writes one strategy." in done.err
-    assert ", in place of version " in done.out
-    assert "Findings: none" in done.out, "those of what was written, not of what was checked after it"
-
-
-COSTLY = {"input_tokens": 400_000, "output_tokens": 50_000}
+    run = trader("run", "one", "--json")
+    assert run.code == 0, run
 
 
 @pytest.mark.long
@@ -304,6 +326,7 @@ def test_a_spent_budget_ends_it_and_says_so(trader: Command, home: Path) -> None
     assert written(home) == []
 
 
+@pytest.mark.long
 def test_what_was_written_before_the_budget_was_spent_stays_with_its_warning_and_all_is_said(
     trader: Command, home: Path
 ) -> None:
@@ -341,6 +364,17 @@ def test_of_what_was_written_into_another_home_nothing_is_said_that_lies_here(ho
         designed(Console(file=nowhere), said)
 
 
+def test_an_api_that_refuses_is_told_whatever_the_agent_cli_calls_it(home: Path) -> None:
+    facts: dict[str, Any] = {"duration_ms": 1, "duration_api_ms": 1, "num_turns": 1, "session_id": "x"}
+    refusal = ResultMessage(subtype="success", is_error=True, result="API Error: 401", total_cost_usd=0.0, **facts)
+    building = Building()
+    builder._ended(refusal, cast(BuildTask, SimpleNamespace(budget_usd=Decimal("0.5"))), building)
+    result = outcome(building, StrategyFolders(Home(home), examples_folder()))
+    assert (result["status"], result["cost_usd"]) == ("nothing_written", None)
+    assert result["why"] == "Claude's API could not be used: API Error: 401"
+
+
+@pytest.mark.long
 def test_an_api_that_refuses_is_told(trader: Command, home: Path) -> None:
     done, _ = build(trader, home, [Fail(401)], "--json")
     assert (done.code, done.json["status"]) == (1, "nothing_written")
