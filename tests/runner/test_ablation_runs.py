@@ -123,6 +123,7 @@ async def test_without_a_sub_agent_one_turn_is_asked_a_moment_and_a_rerun_asks_n
     assert len(with_all.api.requests) == before + 1
 
 
+@pytest.mark.long
 async def test_an_orchestrator_that_did_not_start_all_at_once_is_asked_again(with_all: WithAll, tmp_path: Path) -> None:
     """What it told the second may rest on what the first has reported."""
     whole, less = three(), without_agents(three(), [RSI_AGENT])

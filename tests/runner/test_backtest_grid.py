@@ -6,15 +6,20 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import active_children
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
 
 from mcp_server.domain.timeframes import parse_moment, to_ms
+from runner.backtest import executors
+from runner.backtest.executors import Processes, processes
 from tests.rigs.stand_in_exchange import StandInExchange
 from tests.rigs.terminal import CTRL_C, Terminal
+from tests.rigs.warm import forking_context
 from tests.runner.conftest import trader_in
 
 RULES = {"buy": "close > prev(close, 1) * 1.001", "sell": "close < prev(close, 1) * 0.999"}
@@ -84,6 +89,38 @@ def test_fewer_than_ten_have_none_and_the_figures_of_two_processes_are_those_of_
         assert {**variant, "backtest_id": 0} == {**before[variant["variant"]], "backtest_id": 0, "look_ahead": proof}
 
 
+def test_so_many_processes_are_had_as_were_asked_for_and_ctrl_c_waits_while_one_starts() -> None:
+    held: list[bool] = []
+
+    def submit(*_: Any) -> None:
+        held.append(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+    with processes(3) as executor:
+        assert isinstance(executor, Processes)
+        assert executor.at_once == 3 * executors._EACH
+        vars(executor)["_pool"] = SimpleNamespace(submit=submit, shutdown=executor._pool.shutdown)
+        executor.submit(abs, 1)
+    assert held == [True]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_ctrl_c_ends_all_processes_whatever_they_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "get_context", lambda _: forking_context())
+    before, began = {*active_children()}, time.monotonic()
+
+    def working() -> None:
+        with processes(1) as executor:
+            assert executor.submit(os.getpid).result() != os.getpid()
+            executor.submit(time.sleep, 600)
+            assert len({*active_children()} - before) == 1
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        working()
+    assert {*active_children()} <= before
+    assert time.monotonic() - began < 60
+
+
 def workers_of(program: psutil.Process) -> list[psutil.Process]:
     """Return the processes that compute variants."""
     found = []
@@ -99,6 +136,7 @@ HUNDRED = [f"--vary={own}=" + ",".join(f"{own}{digit}" for digit in range(1, 10)
 STOPPED = "claude-trader: stopped; candles that were fetched stay"
 
 
+@pytest.mark.long
 def test_ctrl_c_while_variants_are_computed_ends_all_at_once_and_leaves_nothing(
     home: Path, twelve: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -119,6 +157,7 @@ def test_ctrl_c_while_variants_are_computed_ends_all_at_once_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == [], "nor a file"
 
 
+@pytest.mark.long
 def test_so_many_processes_are_started_and_ctrl_c_meanwhile_is_as_quiet(
     home: Path, twelve: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -77,13 +77,22 @@ class _GoodRun:
 
 @pytest.fixture(scope="module")
 def good() -> _GoodRun:
-    """One run in which all goes well, for every test that only looks at it."""
+    """One run that ends well, for every test that only looks at it.
+
+    Its orchestrator first starts agents that are not declared, and in the end says 0.85 where 85 is meant. A path is in
+    each of its texts, and the server asks for a token.
+    """
     told: list[str] = []
     agents = strategy().agents_json()
     agents["price-monitor"]["model"] = "claude-haiku-4-5"
-    what = strategy(agents, model="claude-sonnet-4-5")
-    with ToolServer() as server, ScriptedMessagesApi(script()) as api:
-        outcome = anyio.run(run_claude, task(api.url, server.url, what, on_event=told.append))
+    agents["rsi-analyzer"]["prompt"] += f" @{__file__}"
+    what = strategy(agents, model="claude-sonnet-4-5", description=f"Read @{__file__}", synthesis_logic=f"@{__file__}")
+    others = Reply(calls=[start(name, "x") for name in ("Explore", "general-purpose", "claude", "_orchestrator")])
+    answers = [answer({**GOOD_ANSWER, "confidence": confidence}) for confidence in (0.85, 85)]
+    steps = script([others, START_BOTH, *answers])
+    with ToolServer(token=ADMISSION) as server, ScriptedMessagesApi(steps) as api:
+        own = task(api.url, server.url, what, on_event=told.append, server_token=ADMISSION)
+        outcome = anyio.run(run_claude, own)
     return _GoodRun(outcome, api, server, told)
 
 
@@ -91,7 +100,7 @@ def test_two_sub_agents_report_and_one_signal_comes_of_it(good: _GoodRun) -> Non
     outcome = good.outcome
     assert (outcome.status, outcome.error) == (Status.SUCCESS, None)
     assert outcome.signal is not None
-    assert (outcome.signal.signal, outcome.signal.confidence) == ("BUY", Decimal(72))
+    assert (outcome.signal.signal, outcome.signal.confidence) == ("BUY", Decimal(85))
     assert outcome.signal.data == {"sub_agent_results": GOOD_ANSWER["sub_agent_results"]}
     assert outcome.signal.price is None
     assert {"price-monitor: get_price(BTC/USDT)", "price-monitor reported", "rsi-analyzer reported"} <= set(good.told)
@@ -116,9 +125,15 @@ def test_the_trace_holds_each_call_with_its_result(good: _GoodRun) -> None:
 
 
 def test_every_token_is_counted_once_and_belongs_to_somebody(good: _GoodRun) -> None:
-    told = [good.trace["orchestrator"]["tokens"], *(agent["tokens"] for agent in good.trace["sub_agents"])]
-    assert told == [{"input": 200, "output": 40, "cache_read": 0, "cache_creation": 0}] * 3
-    assert good.outcome.tokens_used == 720
+    told = [
+        good.trace["orchestrator"]["tokens"],
+        *(agent["tokens"] for agent in good.trace["sub_agents"] if agent["tokens"]),
+    ]
+    assert told == [
+        {"input": 100 * requests, "output": 20 * requests, "cache_read": 0, "cache_creation": 0}
+        for requests in (4, 2, 2)
+    ]
+    assert good.outcome.tokens_used == 960
     assert good.outcome.cost_usd is not None
     assert good.outcome.cost_usd > 0
 
@@ -149,7 +164,7 @@ def test_whoever_is_told_todays_date_is_told_that_the_as_of_time_is_now(good: _G
 
 def test_both_sub_agents_work_at_the_same_time(good: _GoodRun) -> None:
     order = [request.role for request in good.api.requests]
-    assert set(order[1:3]) == {PRICE, RSI}, "both start before either has ended"
+    assert set(order[2:4]) == {PRICE, RSI}, "both start before either has ended"
 
 
 def test_models_are_the_sub_agents_own_or_the_strategys(good: _GoodRun) -> None:
@@ -158,6 +173,15 @@ def test_models_are_the_sub_agents_own_or_the_strategys(good: _GoodRun) -> None:
     assert asked == {(ORCHESTRATOR, "claude-sonnet-4-5"), (PRICE, "claude-haiku-4-5"), (RSI, "claude-sonnet-4-5")}
 
 
+def test_a_path_in_a_text_is_sent_as_written_and_never_read_and_a_token_reaches_the_server(good: _GoodRun) -> None:
+    assert good.outcome.status is Status.SUCCESS, "the server admits nobody without its token"
+    sent = "".join(request.text for request in good.api.requests)
+    assert f"Read @{__file__}" in sent
+    assert f"{RSI} @{__file__}" in sent
+    assert "def test_a_path_in_a_text" not in sent
+
+
+@pytest.mark.long
 async def test_every_alias_is_known_a_path_in_a_text_is_sent_as_written_and_never_read_and_a_token_reaches_the_server(
     tmp_path: Path,
 ) -> None:
@@ -186,28 +210,33 @@ async def test_every_alias_is_known_a_path_in_a_text_is_sent_as_written_and_neve
     assert "content-that-must-stay-here" not in sent
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("steps", "why"),
     [
-        pytest.param(
+        (
             script(
                 [START_BOTH, *[answer({"signal": "MAYBE", "confidence": 700}), answer({"confidence": 0.85})] * 4],
             ),
             "No answer fitted the schema",
-            marks=pytest.mark.long,
         ),
         (
             script([Reply(calls=[*START_BOTH.calls, *answer(GOOD_ANSWER).calls])]),
             "The answer was given before there was a report of 'price-monitor', 'rsi-analyzer'",
         ),
+        (script([START_BOTH, *[say("I think you should buy.")] * 8]), "plain text"),
     ],
-    ids=["no schema", "too early"],
+    ids=["no schema", "too early", "plain text"],
 )
 async def test_what_is_not_proven_is_abstained(server: ToolServer, steps: dict[str, Sequence[Step]], why: str) -> None:
+    """`test_verdict.py` has each of them without a run."""
     outcome = await _run(server, steps)
     assert (outcome.status, outcome.signal) == (Status.ABSTAINED, None)
     assert outcome.error is not None
     assert why in outcome.error
+    if why == "plain text":
+        assert outcome.trace is not None
+        assert outcome.trace["orchestrator"]["raw_answer"] == "I think you should buy."
 
 
 FORBIDDEN = Reply(
@@ -261,14 +290,6 @@ def test_a_tool_that_is_not_declared_can_not_be_called(wanting: _GoodRun) -> Non
     assert len(wanting.api.of("[inventing]")) == 1, "no sub-agent starts another"
 
 
-async def test_the_raw_answer_of_an_abstained_run_is_kept(server: ToolServer) -> None:
-    outcome = await _run(server, script([START_BOTH, *[say("I think you should buy.")] * 8]))
-    assert (outcome.status, outcome.signal) == (Status.ABSTAINED, None)
-    assert "plain text" in (outcome.error or "")
-    assert outcome.trace is not None
-    assert outcome.trace["orchestrator"]["raw_answer"] == "I think you should buy."
-
-
 @pytest.mark.parametrize(
     ("steps", "config", "why", "blame"),
     [
@@ -284,11 +305,12 @@ async def test_the_raw_answer_of_an_abstained_run_is_kept(server: ToolServer) ->
             "strategy",
             marks=pytest.mark.long,
         ),
-        (
+        pytest.param(
             script(price=[Reply(calls=GET_PRICE.calls, usage={"input_tokens": 10**6, "output_tokens": 9})] * 3),
             {"budget": {"usd_per_run": "0.01"}},
             "budget of 0.01 USD was spent",
             "strategy",
+            marks=pytest.mark.long,
         ),
     ],
     ids=["401", "404", "500", "turns", "budget"],
@@ -313,26 +335,16 @@ async def test_an_api_that_can_not_be_reached_is_an_error(server: ToolServer) ->
     assert "://" not in outcome.error
 
 
-@pytest.fixture(scope="module")
-def corrected() -> _GoodRun:
-    """A run whose orchestrator first starts agents that are not declared, and then says 0.85 where 85 is meant."""
-    others = Reply(calls=[start(name, "x") for name in ("Explore", "general-purpose", "claude", "_orchestrator")])
-    answers = [answer({**GOOD_ANSWER, "confidence": confidence}) for confidence in (0.85, 85)]
-    with ToolServer() as server, ScriptedMessagesApi(script([others, START_BOTH, *answers])) as api:
-        outcome = anyio.run(run_claude, task(api.url, server.url))
-    return _GoodRun(outcome, api, server, [])
+def test_an_agent_that_is_not_declared_can_not_be_started(good: _GoodRun) -> None:
+    assert good.outcome.status is Status.SUCCESS
+    assert len(good.api.of(ORCHESTRATOR)) == 4, "nobody else asked in the orchestrator's place"
 
 
-def test_an_agent_that_is_not_declared_can_not_be_started(corrected: _GoodRun) -> None:
-    assert corrected.outcome.status is Status.SUCCESS
-    assert len(corrected.api.of(ORCHESTRATOR)) == 4, "nobody else asked in the orchestrator's place"
-
-
-def test_a_confidence_of_0_85_is_sent_back_to_the_model_within_the_run(corrected: _GoodRun) -> None:
-    outcome = corrected.outcome
+def test_a_confidence_of_0_85_is_sent_back_to_the_model_within_the_run(good: _GoodRun) -> None:
+    outcome = good.outcome
     assert outcome.signal is not None, outcome.error
     assert outcome.signal.confidence == 85
-    requests = corrected.api.of(ORCHESTRATOR)
+    requests = good.api.of(ORCHESTRATOR)
     *_, refusal = [message for message in requests[-1].body["messages"] if message["role"] == "user"]
     assert "/confidence" in json.dumps(refusal)
     assert "integer" in json.dumps(refusal)

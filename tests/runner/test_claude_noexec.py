@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from runner.claude import session
+from runner.claude.cli_folder import LAUNCHER, cli_folder
 from runner.doctor import facts
 from tests.rigs.noexec import can_forbid_execution, run_with_noexec
 from tests.rigs.scripted_messages_api import ScriptedMessagesApi
@@ -34,6 +36,7 @@ def _trader(scratch: Path, home: Path, *arguments: str, **environment: str) -> d
     return answer
 
 
+@pytest.mark.long
 def test_a_run_by_claude_needs_no_temporary_folder_that_allows_execution(scratch: Path, home: Path) -> None:
     folder = home / "strategies" / "dip"
     folder.mkdir(parents=True)
@@ -52,6 +55,17 @@ def test_doctor_starts_the_agent_cli_as_a_run_does(scratch: Path, home: Path) ->
     (agent,) = [check for check in checks if check["check"] == "agent"]
     assert agent["status"] == "ok"
     assert agent["said"].startswith("The agent CLI starts: 2.")
+
+
+def test_nothing_that_a_run_starts_lies_in_its_temporary_folder() -> None:
+    with cli_folder() as folder:
+        variables = folder.launch(session.bundled_cli(""), ())
+        started = [str(LAUNCHER), *(word for line in variables.values() for word in shlex.split(line))]
+        kept = [file for file in folder.path.rglob("*") if file.is_file()]
+    programs = [word for word in started if os.path.isfile(word)]
+    assert len(programs) == 4, "the launcher, Python, what it runs, and the CLI"
+    assert not [program for program in programs if Path(program).is_relative_to(folder.path.parent)]
+    assert kept == []
 
 
 def test_doctor_says_that_the_agent_cli_can_not_be_executed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def trader(home: Path) -> Command:
 
 @dataclass(frozen=True)
 class Shown:
-    """A demo of one day, and the home that it ran in."""
+    """A demo, and the home that it ran in."""
 
     home: Path
     done: Done
@@ -40,11 +40,9 @@ class Shown:
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
-    """What a demo of one day says where PATH lacks this environment's programs; each demo takes seconds."""
+    """What a demo of eight days says; each takes seconds."""
     home = tmp_path_factory.mktemp("home")
-    done = quick(home)("demo", "--days", "1", PATH=ELSEWHERE)
-    assert (done.code, done.err) == (0, "")
-    return Shown(home, done)
+    return Shown(home, quick(home)("demo"))
 
 
 def of_the_user(home: Path) -> list[Path]:
@@ -55,7 +53,10 @@ def of_the_user(home: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def second(shown: Shown) -> Done:
-    """A second demo in the same home, after the user put files there, set a moment, and a demo was killed."""
+    """A demo of one day in the same home, after the user put files there, set a moment, and a demo was killed.
+
+    PATH lacks this environment's programs.
+    """
     for file in of_the_user(shown.home):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("mine")
@@ -64,10 +65,14 @@ def second(shown: Shown) -> Done:
     return quick(shown.home)("demo", "--days", "1", PATH=ELSEWHERE, TRADER_AS_OF="2019-01-01T00:00Z")
 
 
-def test_the_demo_shows_signals_with_reasons_the_journal_and_what_to_try_next(trader: Command, home: Path) -> None:
-    done = trader("demo")
+def signals(done: Done) -> list[str]:
+    return re.findall(r"^2026-0\d-\d\d \d\d:00  (?:BUY|SELL|HOLD).*", done.out, re.MULTILINE)
+
+
+def test_the_demo_shows_signals_with_reasons_the_journal_and_what_to_try_next(shown: Shown) -> None:
+    done, home = shown.done, shown.home
     assert (done.code, done.err) == (0, "")
-    told = re.findall(r"^2026-0\d-\d\d \d\d:00  (BUY|SELL|HOLD)", done.out, re.MULTILINE)
+    told = [line.split()[2] for line in signals(done)]
     assert (len(told), set(told)) == (48, {"BUY", "SELL", "HOLD"})
     assert "BUY because crosses_above(rsi_14, 35) (prev(rsi_14, 1) = " in done.out
     assert "The journal: every BUY and SELL, newest first" in done.out
@@ -86,8 +91,8 @@ def test_the_demo_shows_signals_with_reasons_the_journal_and_what_to_try_next(tr
 def test_the_demo_can_be_run_again_and_says_the_same_of_its_own_days_whatever_moment_is_set(
     shown: Shown, second: Done
 ) -> None:
-    assert second == shown.done
-    assert len(re.findall(r"^2026-0\d-\d\d \d\d:00  (?:BUY|SELL|HOLD)", second.out, re.MULTILINE)) == 6
+    assert (second.code, second.err) == (0, "")
+    assert signals(second) == signals(shown.done)[:6]
     assert "6 runs: " in second.out
 
 
@@ -142,8 +147,8 @@ def test_a_second_demo_at_the_same_time_says_that_one_is_running(trader: Command
     assert not (home / ".demo").exists()
 
 
-def test_what_to_try_next_can_be_typed_as_it_stands(shown: Shown) -> None:
-    bare = shown.done.out
+def test_what_to_try_next_can_be_typed_as_it_stands(second: Done) -> None:
+    bare = second.out
     assert f"  {PROGRAMS}/claude-trader run rsi-reversion\n" in bare
     assert f"  claude mcp add claude-trader -- {PROGRAMS}/claude-trader-mcp\n" in bare
     assert "[claude]'`" in bare
@@ -158,13 +163,21 @@ def test_what_to_try_next_is_a_name_alone_where_that_starts_it(monkeypatch: pyte
     assert "  claude mcp add claude-trader -- claude-trader-mcp\n" in named
 
 
-def test_below_the_current_folder_a_program_is_named_by_its_relative_path_also_where_only_ascii_can_be_shown(
-    home: Path,
+def test_below_the_current_folder_a_program_is_named_by_its_relative_path(
+    monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
-    below = quick(home, PROGRAMS.parents[1])
-    done = below("demo", "--days", "1", PATH=ELSEWHERE, COLUMNS="80", PYTHONIOENCODING="ascii")
+    monkeypatch.setenv("PATH", ELSEWHERE)
+    monkeypatch.chdir(PROGRAMS.parents[1])
+    shown = io.StringIO()
+    show_next(Console(file=shown, width=80), Home(home))
     relative = f"{PROGRAMS.parent.name}/{PROGRAMS.name}"
+    assert f"  {relative}/claude-trader run btc-two-analysts\n" in shown.getvalue()
+    assert f"`{relative}/claude-trader signals`" in shown.getvalue()
+
+
+@pytest.mark.long
+def test_a_demo_can_be_shown_where_there_is_only_ascii(home: Path) -> None:
+    """In `make test` the commands of `test_windows.py` are."""
+    done = quick(home)("demo", "--days", "1", PATH=ELSEWHERE, COLUMNS="80", PYTHONIOENCODING="ascii")
     assert (done.code, done.err) == (0, "")
-    assert f"  {relative}/claude-trader run btc-two-analysts\n" in done.out
-    assert f"`{relative}/claude-trader signals`" in done.out
     assert "This demo's journal: " in done.out

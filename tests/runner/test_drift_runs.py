@@ -1,4 +1,8 @@
-"""Reruns of the real CLI where something has changed since: each ends as drift, names what, and asks nobody."""
+"""Reruns of the real CLI where something has changed since: each ends as drift, names what, and asks nobody.
+
+All of it is in `make long`. In `make test`, `test_drift.py` has what is named, and more, and `test_wire.py` the order
+of reports, of requests that the CLI has made; real reruns end so in `tests/replay/test_candles_since.py`.
+"""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -74,16 +78,8 @@ CHANGES: list[tuple[str, Callable[[], ToolServer], Strategy, str]] = [
 ]  # fmt: skip
 
 
-IN_SHORT = {"prompt"}
-"""The others go through the CLI in the long tests. `test_drift.py` has all of them, and more, without one; another
-answer of a tool is that of `tests/replay/test_candles_since.py`.
-"""
-
-
-@pytest.mark.parametrize(
-    ("server", "what", "named"),
-    [pytest.param(*rest, id=name, marks=[] if name in IN_SHORT else pytest.mark.long) for name, *rest in CHANGES],
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("server", "what", "named"), [pytest.param(*rest, id=name) for name, *rest in CHANGES])
 async def test_what_has_changed_since_is_drift_that_names_it(
     cassettes: Path, server: Callable[[], ToolServer], what: Strategy, named: str
 ) -> None:
@@ -135,7 +131,8 @@ class InOrder:
 ORDERS = [*permutations(THREE)]
 
 
-@pytest.mark.parametrize("orders", [[ORDERS[0], ORDERS[-1]], pytest.param(ORDERS, marks=pytest.mark.long)], ids=len)
+@pytest.mark.long
+@pytest.mark.parametrize("orders", [ORDERS], ids=len)
 async def test_sub_agents_that_report_in_any_order_are_no_drift(tmp_path: Path, orders: list[tuple[str, ...]]) -> None:
     what, padded = three(), use("mcp__trader__get_price", {"symbol": "BTC/USDT", "padding": 3})
     findings = {name: {"seen": 1} for name in THREE}

@@ -147,7 +147,13 @@ prune(Database(home.database, prepare=home.prepare), home, datetime.fromisoforma
 """
 
 
-@pytest.mark.parametrize(("place", "when"), [("_fill", "before"), ("_fill", "after"), ("_sync", "after")])
+@pytest.mark.parametrize(
+    ("place", "when"),
+    [
+        ("_fill", "after"),
+        *(pytest.param(*rest, marks=pytest.mark.long) for rest in (("_fill", "before"), ("_sync", "after"))),
+    ],
+)
 def test_killed_at_any_moment_it_has_lost_nothing_and_can_be_done_again(
     home: Path, stored: OutcomeHome, place: str, when: str
 ) -> None:

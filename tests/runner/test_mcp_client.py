@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 IMPORTED = """
 import sys
 from runner.tool_server import mcp_client
@@ -47,6 +49,7 @@ def test_a_version_whose_client_needs_more_of_the_server_is_given_it() -> None:
     assert lines(needs_more, IN_MEMORY) == ["True True", *["tool"] * 3]
 
 
+@pytest.mark.long
 def test_what_is_imported_already_stays() -> None:
     assert lines("import mcp.server.lowlevel", IN_MEMORY) == ["True True", *["tool"] * 3]
 

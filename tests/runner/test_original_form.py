@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from mcp_server.storage.home import Home
 from mcp_server.storage.strategies.folders import StrategyFolders
 from tests.rigs.scripted_messages_api import ORCHESTRATOR, Reply, ScriptedMessagesApi, answer, say, start, use
@@ -39,12 +41,15 @@ SIGNAL = {
 }
 
 
-def test_it_loads_passes_the_check_and_runs(trader: Command, home: Path) -> None:
+@pytest.fixture(autouse=True)
+def _original(home: Path) -> None:
     folder = Home(home).strategies / "btc-rsi-dip"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(CONFIG))
     (folder / "agents.json").write_text(json.dumps(AGENTS))
 
+
+def test_it_loads_and_passes_the_check(trader: Command, home: Path) -> None:
     loaded = StrategyFolders(Home(home), home / "none").read("btc-rsi-dip")
     assert {name: agent.tools for name, agent in loaded.agents.items()} == {
         "price-monitor": ("get_price",),
@@ -54,6 +59,9 @@ def test_it_loads_passes_the_check_and_runs(trader: Command, home: Path) -> None
     checked = trader("strategies", "check", "btc-rsi-dip", "--json", TRADER_EXCHANGE="simulated")
     assert (checked.code, checked.json["findings"]) == (0, [])
 
+
+@pytest.mark.long
+def test_it_runs(trader: Command) -> None:
     script = {
         ORCHESTRATOR: [Reply(calls=[start("price-monitor", "go"), start("rsi-analyzer", "go")]), answer(SIGNAL)],
         "[price]": [use("mcp__trader__get_price", {"symbol": "BTC/USDT"}), say("It costs 1.")],

@@ -111,6 +111,15 @@ def test_each_request_tells_the_as_ofs_day_and_no_other(twice: Twice) -> None:
 def test_a_run_is_repeated_without_anybody_to_ask(twice: Twice) -> None:
     recorded, repeated = twice.recorded, twice.repeated
     assert recorded.outcome.status is Status.SUCCESS
+    assert recorded.outcome.cost_usd == recorded.outcome.recorded_usd
+    assert recorded.outcome.trace is not None
+    where = f"{twice.cassette.root.name}/dip/0123456789ab/20260301T120000Z"
+    assert recorded.outcome.trace["requests"] == {"from_cassette": 0, "asked": 6, "cassette": where}
+    kept = {json.dumps({**one.request, "metadata": {}}, sort_keys=True) for one in twice.cassette.at(AS_OF)}
+    assert kept == {json.dumps({**one.body, "metadata": {}}, sort_keys=True) for one in twice.requests}, "word for word"
+    replies = "".join(one.reply for one in twice.cassette.at(AS_OF))
+    assert all(words in replies for words in ("It costs 42.5.", "The RSI is 28.5.", "StructuredOutput"))
+    assert (repeated.outcome.knowledge_cutoff, repeated.outcome.contaminated) == (twice.cutoff, True)
     assert (recorded.session.asked, recorded.session.hits) == (6, 0)
     assert (repeated.session.asked, repeated.session.hits, repeated.session.drift) == (0, 6, None)
     assert repeated.outcome.signal == recorded.outcome.signal

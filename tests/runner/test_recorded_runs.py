@@ -68,9 +68,11 @@ def decided(outcome: Outcome) -> tuple[Any, ...]:
     return outcome.status, outcome.signal, outcome.error, outcome.blame, outcome.model
 
 
+@pytest.mark.long
 async def test_a_recorded_run_is_the_same_and_its_cassette_holds_it_word_for_word(
     server: ToolServer, cassette: Cassette
 ) -> None:
+    """`test_recorded_requests.py` has a run, its cassette and its rerun in `make test`."""
     with ScriptedMessagesApi(script()) as api:
         plain = await run_claude(task(api.url, server.url))
         api.requests.clear()
@@ -133,10 +135,14 @@ async def test_a_run_without_a_signal_ends_alike_when_it_is_rerun(
     assert again.cost_usd == 0
 
 
+@pytest.mark.long
 async def test_the_rerun_of_a_run_that_was_cut_short_says_where_its_recording_ends(
     server: ToolServer, cassette: Cassette, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its time ran out, it was stopped, or the API failed: a reply that never came is on no cassette."""
+    """Its time ran out, it was stopped, or the API failed: a reply that never came is on no cassette.
+
+    `test_drift.py` has the sentence without a run.
+    """
     monkeypatch.setattr(answering, "ENDS_BY_ITSELF_S", 0)
     with ScriptedMessagesApi(script([START_BOTH, Hang()])) as api, anyio.CancelScope() as cut_short:
         reported = {"price-monitor reported", "rsi-analyzer reported"}
@@ -187,13 +193,11 @@ def with_another_model(model: str) -> Strategy:
     return strategy(agents=agents, model=HAIKU)
 
 
+@pytest.mark.long
 async def test_each_sub_agents_model_is_judged_by_its_own_cutoff_and_the_latest_counts(server: ToolServer) -> None:
-    what, environment = with_another_model(OPUS), {"ANTHROPIC_API_KEY": KEY}
+    """`test_recorder.py` and the next test have it without a run."""
     with ScriptedMessagesApi(script()) as api:
-        async with recording_proxy(environment | {"ANTHROPIC_BASE_URL": api.url}) as proxy:
-            assert await cutoffs_of(what, environment, proxy) == {HAIKU: "2025-02", OPUS: "2026-06"}
-            assert api.requests == [], "the cutoffs are learnt for nothing"
-        outcome = await through_proxy(api.url, server, None, what)
+        outcome = await through_proxy(api.url, server, None, with_another_model(OPUS))
     assert (outcome.status, outcome.contaminated, outcome.knowledge_cutoff) == (Status.SUCCESS, True, "2026-06")
 
     assert outcome.recorded_usd is None, "without a cassette nothing is kept"
@@ -201,6 +205,15 @@ async def test_each_sub_agents_model_is_judged_by_its_own_cutoff_and_the_latest_
     assert outcome.trace["requests"] == {"from_cassette": 0, "asked": 6}
     today = f"{datetime.now(UTC):%Y-%m-%d}"
     assert all("2026-03-01" in request.text and today not in request.text for request in api.requests)
+
+
+async def test_each_sub_agents_model_is_asked_for_its_cutoff_and_nothing_is_paid() -> None:
+    environment = {"ANTHROPIC_API_KEY": KEY}
+    with ScriptedMessagesApi({}) as api:
+        async with recording_proxy(environment | {"ANTHROPIC_BASE_URL": api.url}) as proxy:
+            cutoffs = await cutoffs_of(with_another_model(OPUS), environment, proxy)
+    assert cutoffs == {HAIKU: "2025-02", OPUS: "2026-06"}
+    assert api.requests == []
 
 
 @pytest.mark.long

@@ -8,11 +8,12 @@ from typing import Any, cast
 
 import pytest
 
-from mcp_server.domain.outcome import Trigger
+from mcp_server.domain.outcome import Outcome, Status, Trigger
 from mcp_server.domain.strategy.format import MAX_TIMEOUT_S
 from mcp_server.errors import NotSupported
 from mcp_server.storage.journal.rows import Run
 from runner.claude.proxy.model_request import MESSAGES, CliRequest, ModelRequest, read_request
+from runner.claude.proxy.session import Session
 from runner.claude.recorder import ModelRecorder, recorder_for
 from runner.claude.recording import Proxy
 from tests.runner.claude_runs import strategy, task
@@ -96,3 +97,20 @@ def test_the_cli_may_be_about_to_end_after_an_answer_or_when_its_budget_is_spent
     assert not _request(asked, _called("StructuredOutput"), asked, _called("Agent"), asked).may_be_the_last
     assert _request(asked, _called("Agent"), budget("-0.35178000000000004")).may_be_the_last
     assert _request(asked, budget("0")).may_be_the_last
+
+
+def test_of_a_runs_models_the_latest_cutoff_counts(tmp_path: Path) -> None:
+    as_of = datetime(2026, 3, 1, tzinfo=UTC)
+    own = ModelRecorder(cast(Proxy, None), None)
+    session = Session(
+        as_of=as_of, folder=tmp_path, cassette=None, run_key="k", allow=lambda _, __: None, stop=lambda _: None
+    )
+    for cutoffs, contaminated, latest in (
+        ({"a": "2025-02", "b": "2026-06"}, True, "2026-06"),
+        ({"a": "2025-02"}, False, "2025-02"),
+        ({"a": "2025-02", "b": None}, True, None),
+        ({}, None, None),
+    ):
+        session.cutoffs = dict(cutoffs)
+        told = own.accounted(Outcome(Status.ABSTAINED, error="why"), None, session, as_of)
+        assert (told.contaminated, told.knowledge_cutoff) == (contaminated, latest), cutoffs

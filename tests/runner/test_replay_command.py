@@ -91,7 +91,9 @@ def test_a_refusal_is_json_where_that_is_asked_for(trader: Command) -> None:
     assert "claude-trader backtest rsi-reversion" in done.json["error"]
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_it_with_the_command_that_goes_on(home: Path, tmp_path: Path) -> None:
+    """`tests/replay/test_stopped.py` stops one in `make test`."""
     StrategyFolders(Home(home), examples_folder()).write(watching())
     arguments = ["replay", "dip", *RANGE, "--every", "1d", "--max-usd", "5"]
     error = tmp_path / "error"

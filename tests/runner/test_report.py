@@ -78,6 +78,7 @@ async def test_the_report_of_a_run_by_rules_has_all_that_decided_and_the_chart(h
     assert html.count("<img") == 1
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("forked_servers")
 async def test_the_report_of_a_claude_run_has_each_sub_agents_findings_and_what_it_cost(home: Path) -> None:
     folder = home / "strategies" / "dip"

@@ -138,9 +138,11 @@ def is_in_the_journal(done: Done, journal: Journal, home: Path) -> None:
     assert row[3] > 0
 
 
+@pytest.mark.parametrize("twice", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_a_run_as_of_the_past_is_in_the_journal_tells_its_model_no_later_date_and_says_what_the_model_may_know(
-    trader: Command, journal: Journal, home: Path
+    trader: Command, journal: Journal, home: Path, *, twice: bool
 ) -> None:
+    """`test_recorded_requests.py` shows in `make test` that what is on the cassette is not asked again."""
     write(home, model="opus", record=True)
     with ScriptedMessagesApi(script()) as api:
         names = {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": KEY}
@@ -151,23 +153,25 @@ def test_a_run_as_of_the_past_is_in_the_journal_tells_its_model_no_later_date_an
             assert set(re.findall(r"Today's date is ([0-9-]+)", request.text)) == {"2026-03-01"}
             assert f"{datetime.now(UTC):%Y-%m-%d}" not in request.text
         assert len(api.requests) == 6
-        for_a_person = trader("run", "dip", "--as-of", AS_OF, **names)
-        assert len(api.requests) == 6, "what is on the cassette is not asked again"
+        if twice:
+            for_a_person = trader("run", "dip", "--as-of", AS_OF, **names)
+            assert len(api.requests) == 6, "what is on the cassette is not asked again"
+            assert "Contaminated: a model of this run knows what happened until 2026-06" in for_a_person.out
+            kept_in = f"recorded in {done.json['cassette']} of the home"
+            assert kept_in in for_a_person.out.replace("\n", " ")
+            assert "no cost, from the cassette for $0.0048" in for_a_person.out
         spent = trader("run", "dip", "--as-of", "2026-03-01T13:00Z", TRADER_BUDGET_USD_PER_DAY="0.49", **names)
         assert len(api.requests) == 6
     first = done.json
     assert (first["signal"], first["contaminated"], first["knowledge_cutoff"]) == ("BUY", True, "2026-06")
     assert first["cost_usd"] == first["recorded_usd"] > 0
     assert len([file for file in (home / first["cassette"]).iterdir() if not file.name.startswith(".")]) == 6
-    assert "Contaminated: a model of this run knows what happened until 2026-06" in for_a_person.out
-    assert f"recorded in {first['cassette']} of the home" in for_a_person.out.replace("\n", " ")
-    assert "no cost, from the cassette for $0.0048" in for_a_person.out
     assert "skipped_budget" in spent.out
     rows = Database(Home(home).database).read(lambda c: c.execute(ROW).fetchall())
     cost = Decimal(str(first["cost_usd"]))
     assert rows == [
         ("success", cost, cost, "2026-06", True),
-        ("success", Decimal(0), cost, "2026-06", True),
+        *[("success", Decimal(0), cost, "2026-06", True)] * twice,
         ("skipped_budget", Decimal(0), None, None, None),
     ]
 
@@ -194,17 +198,12 @@ FAILURES: dict[str, tuple[dict[str, Sequence[Step]], Status, str]] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("steps", "status", "said"),
-    [
-        FAILURES["a sub-agent that never reports"],
-        pytest.param(*FAILURES["an overloaded API"], marks=pytest.mark.long),  # `up` meets one in `make test`
-    ],
-    ids=FAILURES.keys(),
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("steps", "status", "said"), FAILURES.values(), ids=FAILURES.keys())
 def test_what_goes_wrong_ends_in_its_own_outcome_and_never_as_hold(
     trader: Command, journal: Journal, steps: dict[str, Sequence[Step]], status: Status, said: str
 ) -> None:
+    """In `make test` a run of `test_claude.py` ends so, `test_execute.py` enters one, and `up` meets both."""
     done = run(trader, steps)
     assert (done.code, done.json["status"], done.json["signal"]) == (1, str(status), None)
     entry = only_entry(journal)
@@ -262,9 +261,11 @@ def hanging(home: Path, tmp_path: Path) -> Iterator[Hanging]:
             runner.wait(10)
 
 
+@pytest.mark.long
 def test_a_run_that_takes_too_long_is_a_timeout_and_leaves_no_process(
     trader: Command, journal: Journal, home: Path
 ) -> None:
+    """In `make test`, `test_verdict.py` has the outcome, and a run that is stopped leaves no process."""
     write(home, timeout_s=3)
     with ScriptedMessagesApi(script(orchestrator=[Hang()])) as api:
         done = trader("run", "dip", "--as-of", AS_OF, "--json", ANTHROPIC_BASE_URL=api.url, ANTHROPIC_API_KEY=KEY)

@@ -167,6 +167,32 @@ def test_reports_that_do_not_suffice_are_no_signal_and_the_model_can_say_so() ->
     assert "did not suffice to decide: The RSI is 28.5." in (outcome.error or "")
 
 
+def test_an_answer_in_plain_text_is_abstained_and_kept() -> None:
+    transcript = _transcript(replace(GOOD_ENDING, answer=None))
+    transcript.raw_answer = "I think you should buy."
+    outcome = _outcome(transcript)
+    assert (outcome.status, outcome.signal) == (Status.ABSTAINED, None)
+    assert "plain text" in (outcome.error or "")
+    assert outcome.trace is not None
+    assert outcome.trace["orchestrator"]["raw_answer"] == "I think you should buy."
+
+
+@pytest.mark.parametrize(
+    ("subtype", "status", "said"),
+    [
+        ("error_max_budget_usd", Status.ERROR, "budget of 0.01 USD was spent before it answered. Raise"),
+        ("error_max_turns", Status.ERROR, "'max_turns' is 2"),
+        ("error_max_structured_output_retries", Status.ABSTAINED, "No answer fitted the schema: it was tried five"),
+    ],
+)
+def test_a_run_that_was_cut_off_is_no_signal_and_names_the_limit(subtype: str, status: Status, said: str) -> None:
+    what = strategy(budget={"usd_per_run": "0.01"}, max_turns=2)
+    ending = replace(GOOD_ENDING, subtype=subtype, is_error=True, errors=("it was tried five times",))
+    outcome = conclude(_transcript(ending), what, SECRETS, in_time=True)
+    assert (outcome.status, outcome.signal, outcome.cost_usd) == (status, None, Decimal("0.0123"))
+    assert said in (outcome.error or "")
+
+
 def test_an_unknown_ending_is_an_error() -> None:
     ending = replace(GOOD_ENDING, subtype="error_of_a_later_version", is_error=True)
     assert _outcome(_transcript(ending)).status is Status.ERROR

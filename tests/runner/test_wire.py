@@ -25,34 +25,30 @@ CUTOFFS = {"claude-opus-5-5": "2026-06", "claude-sonnet-5": "2026-01", "claude-s
 TURNED = "claude-sonnet-4-5"
 """For it the CLI puts what it has to say behind the report that comes last, whichever that is."""
 
+RECORDED_BESIDES = "claude-sonnet-5"
+"""Of this one `test_recorded_requests.py` looks at a run in `make test`."""
 
-@pytest.fixture(scope="module")
-def turned() -> dict[str, list[list[Request]]]:
-    """All requests of a run of each model; of one, also those of a run whose sub-agents report in the other order."""
-    requests: dict[str, list[list[Request]]] = {model: [[], []] for model in CUTOFFS}
 
-    async def run(model: str, server: ToolServer, late: int) -> None:
-        other_reported = threading.Event()
-        reports: list[Step] = [say("It costs 42.5."), say("The RSI is 28.5.")]
-        reports[late] = Held(say(("It costs 42.5.", "The RSI is 28.5.")[late]), other_reported)
-        steps = script(price=(GET_PRICE, reports[0]), rsi=(CALCULATE_RSI, reports[1]))
-        with ScriptedMessagesApi(steps) as api:
-            what = task(
-                api.url, server.url, strategy(model=model), on_event=lambda line: reported(line, other_reported)
-            )
-            outcome = await run_claude(what)
-        assert outcome.error is None
-        requests[model][late] = api.requests
+class Recorded(dict[tuple[str, int], list[Request]]):
+    """All requests of a run, by its model and by which sub-agent reports last; each run is made when it is first
+    looked at.
+    """
 
-    async def run_all() -> None:
-        async with anyio.create_task_group() as group:
-            for model in CUTOFFS:
-                for late in (0, 1) if model == TURNED else (1,):
-                    group.start_soon(run, model, server, late)
+    def __missing__(self, which: tuple[str, int]) -> list[Request]:
+        self[which] = anyio.run(requests_of, *which)
+        return self[which]
 
-    with ToolServer() as server:
-        anyio.run(run_all)
-    return requests
+
+async def requests_of(model: str, late: int) -> list[Request]:
+    other_reported = threading.Event()
+    reports: list[Step] = [say("It costs 42.5."), say("The RSI is 28.5.")]
+    reports[late] = Held(say(("It costs 42.5.", "The RSI is 28.5.")[late]), other_reported)
+    steps = script(price=(GET_PRICE, reports[0]), rsi=(CALCULATE_RSI, reports[1]))
+    with ToolServer() as server, ScriptedMessagesApi(steps) as api:
+        what = task(api.url, server.url, strategy(model=model), on_event=lambda line: reported(line, other_reported))
+        outcome = await run_claude(what)
+    assert outcome.error is None
+    return api.requests
 
 
 def reported(line: str, seen: threading.Event) -> None:
@@ -60,13 +56,24 @@ def reported(line: str, seen: threading.Event) -> None:
         seen.set()
 
 
-@pytest.fixture(scope="module")
-def asked(turned: dict[str, list[list[Request]]]) -> dict[str, list[Request]]:
+RECORDED = Recorded()
+
+
+class Asked(dict[str, list[Request]]):
     """All requests of one run, for each of the models."""
-    return {model: runs[1] for model, runs in turned.items()}
+
+    def __missing__(self, model: str) -> list[Request]:
+        return RECORDED[model, 1]
 
 
-@pytest.fixture(params=CUTOFFS)
+@pytest.fixture(scope="module")
+def asked() -> dict[str, list[Request]]:
+    return Asked()
+
+
+@pytest.fixture(
+    params=[pytest.param(model, marks=[pytest.mark.long] if model == RECORDED_BESIDES else []) for model in CUTOFFS]
+)
 def model(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -195,8 +202,8 @@ def test_the_news_that_the_date_has_changed_is_not_forwarded(asked: dict[str, li
         assert forwarded({**body, "messages": [*body["messages"], news]}) == forwarded(body)
 
 
-def test_the_order_in_which_sub_agents_reported_is_not_in_the_key(turned: dict[str, list[list[Request]]]) -> None:
-    bodies = [last(run) for run in turned[TURNED]]
+def test_the_order_in_which_sub_agents_reported_is_not_in_the_key() -> None:
+    bodies = [last(RECORDED[TURNED, late]) for late in (0, 1)]
     orders = [
         [block["tool_use_id"] for message in body["messages"] for block in message["content"] if "tool_use_id" in block]
         for body in bodies
@@ -355,7 +362,7 @@ def test_the_days_of_a_real_request_are_the_clis_and_then_the_as_ofs(
 
 def test_the_as_ofs_day_is_that_of_utc(asked: dict[str, list[Request]]) -> None:
     late = datetime.fromisoformat("2026-03-01T22:30:00-05:00")
-    assert "Today's date is 2026-03-02." in json.dumps(forwarded(last(asked["claude-sonnet-5"]), late))
+    assert "Today's date is 2026-03-02." in json.dumps(forwarded(last(asked["claude-opus-5-5"]), late))
 
 
 def test_what_the_cli_put_into_a_file_of_its_folder_is_the_same_elsewhere(asked: dict[str, list[Request]]) -> None:

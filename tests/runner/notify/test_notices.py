@@ -324,7 +324,7 @@ def delivering(home: Path, url: str) -> Iterator[Warm]:
 async def test_two_processes_deliver_each_notice_once(home: Path, service: Receiver) -> None:
     told = notices(home, service.url)
     with delivering(home, service.url), delivering(home, service.url):
-        names = [f"n{number}" for number in range(3)]
+        names = ["n0", "n1"]
         service.answers = [200, 500]
         for name in names:
             add(told, name)
