@@ -8,8 +8,8 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
-from mcp import Client
 
+from tests.acceptance.test_http import calling
 from tests.rigs.journal_databases import kept_for_file
 from tests.rigs.running_up import RunningUp, edit, write_strategy
 from tests.runner.claude_runs import KEY
@@ -19,6 +19,7 @@ __all__ = ["kept_for_file", "trader"]
 pytestmark = pytest.mark.usefixtures("kept_in")
 
 SPEED = 30.0
+SECRETS = {"TRADER_TOKEN": "a-token-of-the-operator", "ANTHROPIC_API_KEY": KEY}
 BROKEN = '{"trading_pair": "BTC/USDT", "interval": "1m", "bye": 1}'
 
 
@@ -26,7 +27,7 @@ BROKEN = '{"trading_pair": "BTC/USDT", "interval": "1m", "bye": 1}'
 def up(kept_in: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningUp]:
     home = tmp_path_factory.mktemp("changes") / "home"
     home.mkdir()
-    with RunningUp(home, speed=SPEED, grace_s=0.5, warm_server=True) as running:
+    with RunningUp(home, speed=SPEED, grace_s=0.5, environment=SECRETS, warm_server=True) as running:
         running.says("it answers")
         yield running
         assert running.stop() == 0
@@ -61,7 +62,7 @@ def call(up: RunningUp, tool: str, arguments: dict[str, Any]) -> None:
     url = up.log.partition("it answers at ")[2].partition('"')[0]
 
     async def ask() -> None:
-        async with Client(url) as client:
+        async with calling(url, authorization=f"Bearer {SECRETS['TRADER_TOKEN']}") as client:
             result = await client.call_tool(tool, arguments)
             assert not result.is_error, result
 
@@ -84,7 +85,9 @@ def test_a_new_folder_runs_and_an_edit_by_hand_counts_from_the_next_slot(up: Run
     edit(up.home, "by-hand", status="stopped")
 
 
+@pytest.mark.long
 def test_what_hosts_write_pause_and_resume_is_followed(up: RunningUp) -> None:
+    """In `make test` they are edited by hand, in the same folders."""
     config = {"trading_pair": "BTC/USDT", "exchange": "simulated", "interval": "1m", "offset_s": 0}
     call(up, "write_strategy", {"strategy_name": "by-tool", "config": {**config, "rules": {"buy": "close > 0"}}})
     until_it_runs(up, "by-tool", signal="BUY")
@@ -101,7 +104,9 @@ def test_what_hosts_write_pause_and_resume_is_followed(up: RunningUp) -> None:
     edit(up.home, "witness", status="stopped")
 
 
+@pytest.mark.long
 def test_a_folder_that_is_deleted_runs_no_more(up: RunningUp) -> None:
+    """In `make test`, `test_schedules.py` and `test_strategy_watch.py` have it."""
     write_strategy(up.home, "gone")
     until_it_runs(up, "gone")
     shutil.rmtree(up.home / "strategies" / "gone")
@@ -114,25 +119,43 @@ def test_a_folder_that_is_deleted_runs_no_more(up: RunningUp) -> None:
     edit(up.home, "stays", status="stopped")
 
 
+def test_a_broken_edit_is_told_without_secrets_and_the_last_good_version_goes_on(
+    up: RunningUp, trader: Command
+) -> None:
+    write_strategy(up.home, "breaks")
+    good = until_it_runs(up, "breaks")
+    config_file(up, "breaks").write_text(BROKEN)
+    up.says("strategy breaks is broken. Its last good version")
+    until_it_runs(up, "breaks", version=good["version"])
+    up.until(lambda: "breaks is broken" in " ".join(up.beat()["problems"]))
+    status = [trader("status", *form, TRADER_HOME=str(up.home), **SECRETS).out for form in ((), ("--json",))]
+    for text in [up.log, *status, str(up.beat())]:
+        assert "breaks" in text
+        assert not any(secret in text for secret in SECRETS.values())
+    write_strategy(up.home, "breaks", status="stopped")
+    up.until(lambda: up.beat()["problems"] == [])
+
+
+@pytest.mark.long
 def test_a_broken_edit_is_told_without_secrets_and_the_last_good_version_goes_on_also_after_a_restart(
     tmp_path: Path, trader: Command
 ) -> None:
-    secrets = {"TRADER_TOKEN": "a-token-of-the-operator", "ANTHROPIC_API_KEY": KEY}
+    """In `make test`, `test_schedules.py` has the restart."""
     home = tmp_path / "broken" / "home"
     home.mkdir(parents=True)
     write_strategy(home, "breaks")
-    with RunningUp(home, speed=SPEED, environment=secrets, warm_server=True) as up:
+    with RunningUp(home, speed=SPEED, environment=SECRETS, warm_server=True) as up:
         good = until_it_runs(up, "breaks")
         config_file(up, "breaks").write_text(BROKEN)
         up.says("strategy breaks is broken. Its last good version")
         until_it_runs(up, "breaks", version=good["version"])
         up.until(lambda: "breaks is broken" in " ".join(up.beat()["problems"]))
-        told = [up.log, *(trader("status", *form, TRADER_HOME=str(home), **secrets).out for form in ((), ("--json",)))]
+        told = [up.log, *(trader("status", *form, TRADER_HOME=str(home), **SECRETS).out for form in ((), ("--json",)))]
         told.append(str(up.beat()))
         assert up.stop() == 0
     for text in [*told, up.log]:
         assert "breaks" in text
-        assert not any(secret in text for secret in secrets.values())
+        assert not any(secret in text for secret in SECRETS.values())
     clock = up.clock
     with RunningUp(home, speed=SPEED, epoch_s=clock.epoch_s, warm_server=True) as up:
         up.says("strategy breaks is broken. Its last good version")

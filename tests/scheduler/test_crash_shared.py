@@ -1,5 +1,6 @@
 """A short run of the harness for machines that share a journal; `make crash-shared` is the long one.
 
+In `make test`, `test_slots.py` and `test_share.py` have what two runners claim of one journal, on Postgres too.
 How soon a kill is noticed is not judged here, as that takes longer on a busy machine; `test_clock.py` shows the looks.
 """
 
@@ -16,6 +17,7 @@ def wrong(verdict: Verdict) -> list[str]:
     return [problem for problem in verdict.wrong if not problem.startswith("noticed")]
 
 
+@pytest.mark.long
 def test_two_machines_lose_no_slot_and_run_none_twice_when_runners_are_killed_and_postgres_is(tmp_path: Path) -> None:
     plan: list[Planned] = [(1, lambda storm: storm.restart(at_once=True))]
     verdict = crash(2, 1, tmp_path, plan, rules=6, asking=0, machines=2, restarted_s=1)

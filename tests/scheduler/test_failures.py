@@ -98,7 +98,9 @@ def test_a_strategy_is_paused_after_failures_in_a_row_and_counts_from_zero_when_
     rig.up.until(lambda: rig.up.log.count("strategy fails is paused after 2 failures in a row") == 2)
 
 
+@pytest.mark.long
 def test_an_exchange_that_is_down_pauses_no_strategy_and_is_told_of(rig: Rig) -> None:
+    """In `make test`, `test_after_run.py` and `test_blame.py` have it."""
     rig.exchange.faults = Faults(status=503)
     write_strategy(rig.up.home, "waits", exchange="kraken", trading_pair="BTC/USD", max_failures=2)
     failed = rig.until("waits", "error", 3)
@@ -110,7 +112,9 @@ def test_an_exchange_that_is_down_pauses_no_strategy_and_is_told_of(rig: Rig) ->
     edit(rig.up.home, "waits", status="stopped")
 
 
+@pytest.mark.long
 def test_an_outage_of_claude_backs_off_pauses_nobody_and_ends_by_itself(rig: Rig) -> None:
+    """In `make test`, `test_outage.py` has the pauses and their end, and `test_blame.py` whose failure it is."""
     rig.steps[ORCHESTRATOR] = [Fail(529)]
     agents = strategy().agents_json()
     late = {"misfire": {"grace_s": 3600}}
@@ -127,7 +131,9 @@ def test_an_outage_of_claude_backs_off_pauses_nobody_and_ends_by_itself(rig: Rig
     edit(rig.up.home, "asks", status="stopped")
 
 
+@pytest.mark.long
 def test_a_tool_server_that_is_killed_is_started_again_and_runs_wait_for_it(rig: Rig) -> None:
+    """In `make test`, `test_supervisor.py` has it."""
     last = rig.up.rows("healthy")[-1]["id"]
     edit(rig.up.home, "healthy", status="active")
     (again, *_) = rig.until("healthy", "success", after=last)
