@@ -1,4 +1,8 @@
-"""A recorded run by Claude on real candles: the project's tool server, and what became of its candles since then."""
+"""A recorded run by Claude on real candles: the project's tool server, and what became of its candles since then.
+
+In `make test`, `tests/runner/test_drift.py` names such a difference, and `tests/acceptance/test_real_candles.py` has
+answers that a warm store does not change.
+"""
 
 import json
 from collections.abc import AsyncIterator
@@ -72,6 +76,7 @@ def import_anew(home: Path, folder: Path) -> tuple[float, float]:
     return before, after
 
 
+@pytest.mark.long
 async def test_a_store_that_is_warm_by_now_is_no_drift_and_a_candle_that_was_imported_anew_is(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ import gzip
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -71,6 +72,9 @@ def until(end: str, arguments: Sequence[str], *more: str) -> list[str]:
     return [end if argument == LONG else argument for argument in arguments] + [*more]
 
 
+FAR_EAST, FAR_WEST = "Pacific/Kiritimati", "Etc/GMT+12"
+"""Between their clocks lie 26 hours: it is never the same day there."""
+
 REQUESTS = 6
 """Of a run: two of the orchestrator, and two of each sub-agent."""
 
@@ -89,11 +93,10 @@ class Reader:
         self.home = home
         self.prices = prices
         self.database = Database(Home(home).database)
-        self._run = trader_in(home)
         self._urls = {"ANTHROPIC_BASE_URL": api_url, "TRADER_SERVER_URL": f"{server_url}/mcp"}
 
-    def types(self, *arguments: str, **environment: str) -> Done:
-        return self._run(*arguments, **{**self._urls, "ANTHROPIC_API_KEY": KEY, **environment})
+    def types(self, *arguments: str, home: Path | None = None, **environment: str) -> Done:
+        return trader_in(home or self.home)(*arguments, **{**self._urls, "ANTHROPIC_API_KEY": KEY, **environment})
 
 
 @pytest.fixture(scope="module", params=[THREE, pytest.param(SEVEN, marks=pytest.mark.long)], ids=["three", "seven"])
@@ -127,11 +130,12 @@ def told(reader: Reader) -> Iterator[dict[str, Done]]:
         patch.setattr(moments, "PILOTS", size.pilots)
         done = {"refused": reader.types(*until(size.all_end, low, "--json"))}
         assert len(asked) == size.pilots * REQUESTS
-        done["record"] = reader.types(*until(size.all_end, record))
+        done["record"] = reader.types(*until(size.all_end, record), TZ=FAR_EAST)
         done["again"] = reader.types(*until(size.all_end, record, "--json"))
         assert len(asked) == size.moments * REQUESTS, "nothing is asked twice"
         nowhere = {"ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "ANTHROPIC_API_KEY": ""}
-        done["rerun"] = reader.types(*until(size.few_end, rerun, "--json"), **nowhere)
+        moved = shutil.copytree(reader.home, reader.home.with_name("elsewhere") / "another home")
+        done["rerun"] = reader.types(*until(size.few_end, rerun, "--json"), home=moved, TZ=FAR_WEST, **nowhere)
         done["without"] = reader.types(*until(size.few_end, without))
         assert len(asked) == size.moments * REQUESTS + size.few, "only the turn that weighs the reports is asked anew"
         done["score"] = reader.types(*shlex.split(done["record"].out.rpartition("claude-trader ")[2]))
@@ -174,7 +178,9 @@ def test_a_price_above_the_cap_is_refused_and_the_pilots_stay_recorded_and_count
     assert again["replay_id"] == refused["replay_id"]
 
 
-def test_a_rerun_needs_neither_key_nor_api_and_costs_nothing(told: dict[str, Done], reader: Reader) -> None:
+def test_a_rerun_elsewhere_and_on_another_day_needs_neither_key_nor_api_and_costs_nothing(
+    told: dict[str, Done], reader: Reader
+) -> None:
     rerun = told["rerun"].json
     by_status = {"success": reader.size.few}
     assert (rerun["status"], rerun["by_status"], rerun["requests_asked"]) == ("done", by_status, 0)
@@ -203,7 +209,7 @@ def test_the_rules_of_a_strategy_are_the_twin_also_where_a_sub_agent_is_left_out
     assert told["without"].code == 0
     rows = reader.database.read(lambda connection: connection.execute("SELECT data FROM analysis_results").fetchall())
     assert [json.loads(data)["twin"]["signal"] for (data,) in rows] == ["BUY"] * len(rows)
-    assert len(rows) == reader.size.moments + 2 * reader.size.few
+    assert len(rows) == reader.size.moments + reader.size.few, "the rerun is in the home that was moved"
 
 
 def test_a_moment_that_the_model_may_know_the_sequel_of_is_refused_with_the_first_clean_one(reader: Reader) -> None:

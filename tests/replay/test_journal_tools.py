@@ -31,8 +31,10 @@ SCRIPT = {
 }
 
 
-@pytest.mark.parametrize("count", [1, pytest.param(2, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("count", [1, 2])
 async def test_a_rerun_is_told_what_the_first_was_however_many_rows_that_left(home: Path, count: int) -> None:
+    """In `make test`, `tests/acceptance/test_agents_see_no_replays.py` asks a server."""
     request = replay_of(count, strategy=strategy(READER, exchange="simulated", model=MODEL))
     with ScriptedMessagesApi(SCRIPT, Prices(flat)) as api:
         parts = parts_of(home, ANTHROPIC_BASE_URL=api.url, ANTHROPIC_API_KEY=KEY, max_claude_runs=1)

@@ -83,11 +83,12 @@ def check_told(told: list[ReplayProgress], done: Replayed) -> None:
     assert done.estimated_usd[0] <= done.spent_usd <= done.estimated_usd[1]
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(6, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("count", [6])
 async def test_a_replay_is_priced_beforehand_recorded_whole_and_repeated_for_nothing(
     home: Path, address: Address, count: int
 ) -> None:
-    """The price beforehand is told of six moments; `test_documentation.py` has one of seven."""
+    """In `make test`, `test_documentation.py` has a replay of fewer moments."""
     prices, request, told = Prices(varied(7, 2_000)), replay_of(count), list[ReplayProgress]()
     done = await replayed(home, address, request, prices, told.append)
     assert (done.by_status, done.signals, done.stopped_by) == ({Status.SUCCESS: count}, {"BUY": count}, None)
@@ -169,10 +170,15 @@ async def test_an_overloaded_api_slows_a_replay_down_and_what_it_had_replied_is_
     assert any("asks to wait" in step.note for step in told)
 
 
+@pytest.mark.long
 async def test_each_moment_has_its_row_asleep_contaminated_or_clean_of_the_version_that_was_read_at_the_start(
     home: Path,
 ) -> None:
-    """Of five moments `wake` lets two through: an early one, of which a model may know the sequel, and a later one."""
+    """Of five moments `wake` lets two through: an early one, of which a model may know the sequel, and a later one.
+
+    In `make test`, `test_asleep.py` has moments that are asleep, `tests/runner/test_recorder.py` what a model may know,
+    and `tests/scoring` what is left out for it.
+    """
     folders = StrategyFolders(Home(home), examples_folder())
     first = {"synthesis_logic": "The first version.", "rules": {"timeframe": "1h", "buy": "close > 0"}}
     before = watching(wake="close > open", **first)

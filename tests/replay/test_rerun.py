@@ -1,4 +1,7 @@
-"""What was recorded runs again for nothing: on another day, in another folder, without a credential, the API gone."""
+"""What was recorded runs again for nothing: on another day, in another folder, without a credential, the API gone.
+
+In `make test` the rerun of `test_documentation.py` is such a one, of a moment that ends well.
+"""
 
 import json
 import os
@@ -105,7 +108,8 @@ def replayed(plan: Plan, home: Path, folder: Path, *options: str, **environment:
     return report
 
 
-@pytest.mark.parametrize("plan", [THREE, pytest.param(TWENTY, marks=pytest.mark.long)], ids=["three", "twenty"])
+@pytest.mark.long
+@pytest.mark.parametrize("plan", [THREE, TWENTY], ids=["three", "twenty"])
 def test_moments_of_two_sub_agents_run_again_for_nothing_as_they_were_recorded(tmp_path: Path, plan: Plan) -> None:
     home, moved = tmp_path / "home", tmp_path / "elsewhere" / "another home"
     write(home, strategy(asking(TOOLS), exchange="simulated", model=MODEL, max_turns=MOST_TURNS))

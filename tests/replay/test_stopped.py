@@ -15,20 +15,18 @@ from tests.rigs.replays import SCRIPT, parts_of, replay_of, watching
 from tests.rigs.scripted_messages_api import Held, Reply, Request, ScriptedMessagesApi, Step
 from tests.runner.conftest import trader_in
 
-ID = replay_of(2, contaminated=True).terms("simulated").id
-
 
 class HoldingApi:
-    """Holds every reply until it is let go; says when two requests have come."""
+    """Holds every reply until it is let go; says when so many requests have come."""
 
-    def __init__(self) -> None:
-        self.count, self.two, self.go = 0, threading.Event(), threading.Event()
+    def __init__(self, requests: int) -> None:
+        self.count, self.requests, self.come, self.go = 0, requests, threading.Event(), threading.Event()
 
     def __call__(self, _: Request, step: Step) -> Step:
         assert isinstance(step, Reply)
         self.count += 1
-        if self.count >= 2:
-            self.two.set()
+        if self.count >= self.requests:
+            self.come.set()
         return Held(step, self.go)
 
 
@@ -37,28 +35,35 @@ def clis_of(pid: int) -> list[psutil.Process]:
     return [child for child in psutil.Process(pid).children(recursive=True) if Path(child.exe()).name == "claude"]
 
 
-@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "count"),
+    [
+        (signal.SIGTERM, 1),
+        *(pytest.param(number, 2, marks=pytest.mark.long) for number in (signal.SIGINT, signal.SIGTERM)),
+    ],
+)
 def test_a_stop_ends_every_agent_and_its_rows_are_taken_up_again(
-    home: Path, address: Address, number: signal.Signals
+    home: Path, address: Address, number: signal.Signals, count: int
 ) -> None:
     write(home, watching())
-    holding = HoldingApi()
+    holding = HoldingApi(count)
+    replay_id = replay_of(count, contaminated=True).terms("simulated").id
     with ScriptedMessagesApi(SCRIPT, holding) as api:
-        with replaying(home, api.url, address, 2) as program:
-            assert holding.two.wait(LIMIT_S), errors_of(home)
+        with replaying(home, api.url, address, count) as program:
+            assert holding.come.wait(LIMIT_S), errors_of(home)
             agents = clis_of(program.pid)
-            second = trader_in(home)(*arguments(2), **variables(home, api.url, address))
+            second = trader_in(home)(*arguments(count), **variables(home, api.url, address))
             program.send_signal(number)
             code = program.wait(LIMIT_S)
-        assert (code, len(agents), left(agents, within_s=60)) == (130, 2, [])
+        assert (code, len(agents), left(agents, within_s=60)) == (130, count, [])
         assert (second.code, second.json["status"]) == (1, "error")
-        assert f"{ID} is under way in process {program.pid}" in second.json["error"]
+        assert f"{replay_id} is under way in process {program.pid}" in second.json["error"]
         assert "To go on: " in output_of(home)["error"]
-        stopped = parts_of(home).journal.replays.rows(ID)
+        stopped = parts_of(home).journal.replays.rows(replay_id)
         assert all(row.is_open and "interrupted" in (row.error or "") for row in stopped.values())
         holding.go.set()
-        with replaying(home, api.url, address, 2) as program:
+        with replaying(home, api.url, address, count) as program:
             assert program.wait(LIMIT_S) == 0, errors_of(home)
-    rows = parts_of(home).journal.replays.rows(ID)
-    assert [row.status for row in rows.values()] == [Status.SUCCESS] * 2
+    rows = parts_of(home).journal.replays.rows(replay_id)
+    assert [row.status for row in rows.values()] == [Status.SUCCESS] * count
     assert {row.execution_id for row in rows.values()} == {row.execution_id for row in stopped.values()}

@@ -103,9 +103,11 @@ async def test_it_asks_one_turn_a_moment_says_so_and_is_a_replay_of_its_own(home
     assert any(note.startswith("2 runs began with a derived reply") for note in again.notes)
 
 
+@pytest.mark.long
 async def test_a_rerun_that_has_ended_is_followed_by_another_that_sees_what_has_changed_since(
     home: Path, address: Address
 ) -> None:
+    """In `make test`, `tests/runner/test_drift.py` has what has changed, and `test_documentation.py` a rerun."""
     one = replay_of(1, strategy=two(), contaminated=True)
     with ScriptedMessagesApi(SCRIPT, weighed) as api:
         parts = parts_of(

@@ -9,7 +9,7 @@ from typing import Any
 
 from mcp_server.domain.strategy.strategy import Strategy
 from runner.tool_server.server import Address
-from tests.rigs.replays import moments
+from tests.rigs.replays import FIRST, end_of
 from tests.rigs.warm import Warm
 from tests.runner.claude_runs import KEY
 
@@ -27,9 +27,8 @@ def write(home: Path, strategy: Strategy) -> Strategy:
 
 def arguments(count: int) -> list[str]:
     """Return the command that replays the first moments."""
-    first, *_, last = (moment.isoformat() for moment in moments(count))
     options = ["--every", "1h", "--max-usd", "50", "--contaminated", "--json"]
-    return ["replay", "dip", "--from", first, "--to", last, *options]
+    return ["replay", "dip", "--from", FIRST.isoformat(), "--to", end_of(count).isoformat(), *options]
 
 
 def variables(home: Path, api_url: str, address: Address) -> dict[str, str]:

@@ -56,12 +56,17 @@ def moments(count: int) -> tuple[datetime, ...]:
     return tuple(FIRST + timedelta(hours=hour) for hour in range(count))
 
 
+def end_of(count: int) -> datetime:
+    """Return the end of a range with so many moments."""
+    return FIRST + timedelta(hours=count - 1, minutes=30)
+
+
 def replay_of(count: int, max_usd: str = "100", **other: Any) -> ReplayRequest:
     """Return the request of a replay of so many moments."""
     values: dict[str, Any] = {
         "strategy": watching(),
         "since": FIRST,
-        "until": FIRST + timedelta(hours=count - 1),
+        "until": end_of(count),
         "every": "1h",
         "moments": moments(count),
         "max_usd": Decimal(max_usd),

@@ -213,7 +213,7 @@ async def test_the_cli_sees_nothing_of_the_runners_environment_and_a_cancelled_r
 
 @pytest.mark.long
 async def test_two_runs_at_once_keep_to_themselves(api: ScriptedMessagesApi, server: ToolServer) -> None:
-    """In `make test` the replays of `tests/replay/test_killed.py` run two at once."""
+    """In `make test` the replay of `tests/replay/test_documentation.py` runs two at once."""
     with ScriptedMessagesApi(script()) as other_api:
         async with _hanging(task(api.url, server.url), api) as cli:
             outcome = await run_claude(task(other_api.url, server.url))

@@ -1,7 +1,7 @@
 """Reruns of the real CLI where something has changed since: each ends as drift, names what, and asks nobody.
 
 All of it is in `make long`. In `make test`, `test_drift.py` has what is named, and more, and `test_wire.py` the order
-of reports, of requests that the CLI has made; real reruns end so in `tests/replay/test_candles_since.py`.
+of reports, of requests that the CLI has made; a real rerun ends so in `test_recorded_runs.py`.
 """
 
 import threading
