@@ -143,8 +143,8 @@ intervals: $(VENV)/dev.stamp  ## print how often the 95 % intervals of a score c
 mutants: $(VENV)/chain.stamp $(VENV)/hosts.stamp $(VENV)/browser.stamp $(VENV)/chromium.stamp  ## break the code in more than 1,000 places, one at a time, and tell which breaks no test notices; ONLY=area[:number]
 	$(BIN)/python -m tests.mutants.run $(ONLY)
 
-memory: $(VENV)/dev.stamp  ## measure the memory of the container's processes, at rest and with Claude runs
-	$(BIN)/python -m tests.benchmarks.container_memory
+memory: $(VENV)/dev.stamp  ## measure the memory of the container's processes, at rest and with Claude runs; WRITE=1 writes it into docs/guides/deploy.md
+	$(BIN)/python -m tests.benchmarks.container_memory $(if $(WRITE),--write)
 
 image: $(VENV)/dev.stamp  ## build the Dockerfile without Docker and try the result; needs root and debootstrap
 	$(BIN)/python -m tests.deploy.image none

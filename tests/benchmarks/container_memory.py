@@ -1,26 +1,33 @@
 """What the container's processes take: `python -m tests.benchmarks.container_memory`, as `make memory` does.
 
+With `--write` it writes the figures into the guide to deploying; what `up` takes at rest is kept for `make figures`.
 The real `up` with a rules strategy, then with one and with two Claude runs under way, against a Messages API that does
-not answer. Memory shared between processes is counted once (PSS).
+not answer. It is counted as if nothing else ran on the machine; see `memory_pages`.
 """
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
 from mcp_server.storage.database_file import REST_S
 from mcp_server.storage.home import Home
+from tests.benchmarks.memory_pages import MemoryTaken, memory_taken
+from tests.benchmarks.programs import say
+from tests.benchmarks.touches import report
 from tests.rigs.scripted_messages_api import ORCHESTRATOR, Hang, ScriptedMessagesApi
 
 MOST_S = 180.0
+LOOKS = 5
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "deploy.md"
 
 
 def write(home: Home, name: str, config: dict[str, object], agents: object = None) -> None:
@@ -48,16 +55,14 @@ def wait(until: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
-def taken_mb(runner: psutil.Process) -> dict[str, float]:
-    """Return what each process takes now, in MB, by its name and number."""
-    return {f"{each.name()[:20]} {each.pid}": each.memory_full_info().pss / 1e6 for each in tree(runner)}
+def taken(runner: psutil.Process) -> MemoryTaken:
+    """Return what its processes take now, itself first, then the tool server."""
+    return memory_taken(each.pid for each in tree(runner))
 
 
-def taken(runner: psutil.Process) -> str:
+def settled(runner: psutil.Process) -> MemoryTaken:
     time.sleep(5)  # what has just started is not yet what stays
-    parts = taken_mb(runner)
-    listed = ", ".join(f"{name.split()[0]} {mb:.0f}" for name, mb in parts.items())
-    return f"{sum(parts.values()):5.0f} MB  ({listed})"
+    return taken(runner)
 
 
 @contextmanager
@@ -88,18 +93,54 @@ def rest(runner: psutil.Process) -> None:
     time.sleep((3 * REST_S - time.time()) % 60)
 
 
+def at_rest(runner: psutil.Process) -> list[MemoryTaken]:
+    """Look at `up` between two runs, some times; the least is first."""
+    rest(runner)
+    looks = []
+    for _ in range(LOOKS):
+        time.sleep(3)
+        looks.append(taken(runner))
+    return sorted(looks, key=lambda look: look.total)
+
+
+def report_rest(looks: Sequence[MemoryTaken]) -> None:
+    """Report the line of the table.
+
+    Raises:
+        AssertionError: `up` takes more than wanted.
+    """
+    say(f"up at rest, runner and server: {looks[LOOKS // 2]}")
+    report("memory of up", [look.total for look in looks])
+
+
+def write_figures(figures: Sequence[float]) -> None:
+    """Write what is taken at rest, and with one and with two Claude runs, into the guide."""
+    at_rest, one, two = (f"{mb:.0f} MB" for mb in figures)
+    sentence = f"{at_rest} at rest, {one} with one Claude run, {two} with two."
+    text, replaced = re.subn(r"\d+ MB at rest, [^.]*\.", sentence, GUIDE.read_text("utf-8"))
+    if replaced != 1:
+        raise SystemExit(f"{GUIDE} has {replaced} sentences with these figures, and not one.")
+    GUIDE.write_text(text, "utf-8")
+
+
 def main() -> None:
     watcher = {"watcher": {"description": "Watches.", "prompt": "You watch.", "tools": ["get_price"]}}
     with tempfile.TemporaryDirectory() as folder, ScriptedMessagesApi({ORCHESTRATOR: [Hang()]}) as api:
         home = Home(Path(folder))
         with up_after_a_run(home, {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": "dummy"}) as runner:
-            sys.stdout.write(f"after a run by rules, its chart just drawn   {taken(runner)}\n")
-            rest(runner)
-            sys.stdout.write(f"at rest, a minute later   {taken(runner)}\n")
+            sys.stdout.write(f"after a run by rules, its chart just drawn   {settled(runner)}\n")
+            looks = at_rest(runner)
+            with suppress(AssertionError):  # the table says so
+                report_rest(looks)
+            figures = [looks[LOOKS // 2].total]
+            sys.stdout.write("\n")
             for number in (1, 2):
                 write(home, f"agent-{number}", {"timeout_s": 600}, watcher)
                 wait(lambda number=number: agents(runner) == number)  # type: ignore[misc]
-                sys.stdout.write(f"with {number} Claude run(s) under way  {taken(runner)}\n")
+                figures.append((now := settled(runner)).total)
+                sys.stdout.write(f"with {number} Claude run(s) under way  {now}\n")
+    if "--write" in sys.argv:
+        write_figures(figures)
 
 
 if __name__ == "__main__":
