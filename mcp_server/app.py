@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("PYDANTIC_ERRORS_INCLUDE_URL", "0")  # read when mcp imports pydantic: no links in error texts
 
-from mcp_server.domain.late_models import built_when_used
+from mcp_server.unsealed import NOTHING_SEALED, MCPServer  # before anything else imports mcp
 
-with built_when_used():
-    from mcp.server import MCPServer
-
+# isort: split
 from mcp_server.chains.access import Access
 from mcp_server.chains.chains import Chains
 from mcp_server.domain.families import FAMILIES, offered_about, whole
@@ -104,6 +102,7 @@ def build_server(
             extensions=[*([apps()] if whole(families) else []), *_for_the_runner(settings, kit)],
             lifespan=lifespan,
             log_level="WARNING",
+            request_state_security=NOTHING_SEALED,
             subscriptions=False,  # what is listed never changes while it runs
         )
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
 
+from mcp_server.domain.late_parts import NEEDS_MORE, late_parts
 from mcp_server.domain.outcome import Ended, Engine
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import BadInput
 from runner.cli import show
 from runner.cli.context import Context, print_json
 from runner.execute import Runner
-from runner.tool_server.mcp_client import NEEDS_MORE, without_mcp_server
+from runner.tool_server.mcp_client import OF_THE_SERVER
 from runner.tool_server.server import begun
 from runner.tool_server.server_process import ServerProcess
 
@@ -86,5 +87,5 @@ def ready_run(name: str, engine: Engine | None, server: ServerProcess | None, *,
 def _import_the_rest(engine: Engine) -> None:
     """Import what a run would import later, step by step: until the tool server answers there is time for it."""
     for name in (*LATER, *(LATER_BY_CLAUDE if engine == "claude" else ())):
-        with suppress(*NEEDS_MORE), without_mcp_server():  # what is missing is an outcome, and not an error here
+        with suppress(*NEEDS_MORE), late_parts(OF_THE_SERVER):  # what is missing is an outcome, and not an error here
             import_module(name)

@@ -10,10 +10,11 @@ import anyio
 import httpx2
 
 from mcp_server.domain.late_models import built_when_used
-from runner.tool_server.mcp_client import import_mcp
+from mcp_server.domain.late_parts import import_with_late_parts
+from runner.tool_server.mcp_client import OF_THE_SERVER
 
 with built_when_used():
-    import_mcp()
+    import_with_late_parts("mcp", OF_THE_SERVER)
     from mcp import Client
     from mcp.client.streamable_http import streamable_http_client
 

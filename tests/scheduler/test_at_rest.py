@@ -28,8 +28,8 @@ signal.signal(signal.SIGUSR1, tell)
 """
 
 IN_NEITHER = {
-    "PIL", "aiohttp", "apprise", "ccxt", "claude_agent_sdk", "kiwisolver", "matplotlib", "pandas", "pandas_ta_classic",
-    "pygments", "rich",
+    "PIL", "aiohttp", "apprise", "ccxt", "claude_agent_sdk", "cryptography", "kiwisolver", "matplotlib", "pandas",
+    "pandas_ta_classic", "pygments", "rich",
 }  # fmt: skip
 NOT_IN_THE_RUNNER = {"numpy", "talib"}
 
