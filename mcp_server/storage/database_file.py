@@ -1,10 +1,9 @@
 """Opening the DuckDB file: in this program's turn, and patiently where another process holds it.
 
 It is attached to a DuckDB in memory that stays: to start one takes 14 ms of a core, to attach and detach a file 1 to 3.
-One that nobody has used for a while ends, and what the program has freed by then goes back to the system.
+One that nobody has used for a while ends, and what it took goes back to the system.
 """
 
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -43,16 +42,6 @@ def in_memory(**config: str) -> "duckdb.DuckDBPyConnection":
     from mcp_server.domain.duckdb_core import duckdb
 
     return duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false", **config})
-
-
-def give_back_memory() -> None:
-    """Let the C library return to the system what this program has freed; only glibc keeps much, and can."""
-    if sys.platform == "linux":
-        import ctypes
-
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
 
 
 class DatabaseFile:
@@ -182,6 +171,8 @@ class DatabaseFile:
 
     def _rest(self) -> None:
         """End the DuckDB in memory where nobody has used it for long enough, else look again later."""
+        from mcp_server.domain.memory_at_rest import give_back_memory  # one command in ten lives that long
+
         with WORK.unbroken(), self._changing:
             left = self._used_at + REST_S - time.monotonic()
             self._resting = self._connected or left > 0

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from threading import Timer
@@ -9,6 +10,7 @@ from threading import Timer
 import numpy as np
 import pytest
 
+from mcp_server.domain import memory_at_rest
 from mcp_server.domain.candles import Floats, Times
 from mcp_server.domain.rules.compiled import compile_rules
 from mcp_server.domain.rules.engine import Engine
@@ -300,6 +302,18 @@ def test_an_engine_that_nobody_asks_rests_and_is_locked_again_when_it_is_asked()
     assert engine._database is None
     with pytest.raises(BadInput, match="can't be evaluated"):
         engine.query("SELECT * FROM read_text('/etc/passwd')", ONE_CANDLE)
+
+
+def test_an_engine_that_has_ended_gives_back_what_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, given_back = Engine(), dict[int, bool]()  # by thread: engines of other tests may end meanwhile
+
+    def give_back() -> None:
+        given_back[threading.get_ident()] = engine._database is None
+
+    monkeypatch.setattr(memory_at_rest, "give_back_memory", give_back)
+    engine.query("SELECT 1", ONE_CANDLE)
+    engine.close()
+    assert given_back[threading.get_ident()]
 
 
 def test_an_engine_that_rests_breaks_no_call_off(engine: Engine) -> None:

@@ -1,15 +1,14 @@
 """The DuckDB in memory that a database's file is attached to ends when nobody uses it, and begins again unseen."""
 
-import ctypes
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
-import psutil
 import pytest
 
+from mcp_server.domain import memory_at_rest
 from mcp_server.storage import database_file
 from mcp_server.storage.database import Database
 from tests.rigs.done_once import starting_each
@@ -44,7 +43,7 @@ def test_when_it_has_ended_and_not_before_what_is_free_goes_back_to_the_system(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given_back: list[bool] = []
-    monkeypatch.setattr(database_file, "give_back_memory", lambda: given_back.append(database._file._duckdb is None))
+    monkeypatch.setattr(memory_at_rest, "give_back_memory", lambda: given_back.append(database._file._duckdb is None))
 
     def looked_at_meanwhile(connection: duckdb.DuckDBPyConnection) -> None:
         before = len(given_back)
@@ -55,17 +54,6 @@ def test_when_it_has_ended_and_not_before_what_is_free_goes_back_to_the_system(
     database._file._rest()
     assert given_back
     assert all(given_back)
-
-
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library keeps nothing back")
-def test_freed_memory_goes_back_to_the_system_where_something_in_use_lies_above_it() -> None:
-    """50 MB in parts too small for mappings of their own; the last part stays in use."""
-    parts = [bytes(10_000 + number % 100) for number in range(5_000)]
-    last, full = parts.pop(), psutil.Process().memory_info().rss
-    parts.clear()
-    database_file.give_back_memory()
-    assert full - psutil.Process().memory_info().rss > 40_000_000
-    assert len(last) > 0
 
 
 def test_it_does_not_end_under_a_transaction_or_soon_after_one(

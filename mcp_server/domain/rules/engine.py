@@ -49,9 +49,12 @@ class Engine:
         self._database: duckdb.DuckDBPyConnection | None = None
 
     def close(self) -> None:
-        """Release the database, which ends with the last call that is under way."""
+        """Release the database, which ends with the last call that is under way, and what it took."""
+        from mcp_server.domain.memory_at_rest import give_back_memory
+
         with WORK.unbroken(), self._changing:
             self._database = None  # its own `close` would close the connections of calls, too
+        give_back_memory()
 
     def _connection(self) -> "duckdb.DuckDBPyConnection":
         with self._changing:
