@@ -68,11 +68,21 @@ def places(root: Path, *, migrated: bool = True) -> Iterator[Places]:
         postgres.close()
 
 
+@pytest.fixture(scope="module")
+def four_rows(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The file of a home, with four random rows in each table."""
+    home = Home(tmp_path_factory.mktemp("filled"))
+    database = Database(home.database, prepare=home.prepare)
+    fill(database, 0, 4)
+    database.close()
+    return home.database.read_bytes()
+
+
 @pytest.fixture
-def filled(home: Path) -> Iterator[Places]:
-    """Four random rows in each table of the file."""
+def filled(home: Path, four_rows: bytes) -> Iterator[Places]:
     with places(home) as both:
-        fill(both.file, 0, 4)
+        both.home.prepare()
+        both.home.database.write_bytes(four_rows)
         yield both
 
 
@@ -95,7 +105,7 @@ def test_every_table_and_every_sequence_of_the_schema_is_moved_or_stays_for_a_re
     assert columns[0] == columns[1]
 
 
-@pytest.mark.parametrize(("seed", "rows", "most"), sampled([(1, 15, 4), (2, 300, 100), (3, 1, 1), (4, 0, 5)], 10))
+@pytest.mark.parametrize(("seed", "rows", "most"), sampled([(1, 5, 2), (2, 300, 100), (3, 1, 1), (4, 0, 5), (5, 15, 4)], 10))
 def test_a_random_journal_is_the_same_in_postgres_and_back_in_the_file(
     home: Path, monkeypatch: pytest.MonkeyPatch, seed: int, rows: int, most: int
 ) -> None:
@@ -192,7 +202,7 @@ WRITES = 29
 
 
 @pytest.mark.parametrize(
-    "writes", [1, 7, 28, *(pytest.param(n, marks=pytest.mark.long) for n in (2, 3, 8, 20, 27, 29))]
+    "writes", [7, 28, *(pytest.param(n, marks=pytest.mark.long) for n in (1, 2, 3, 8, 20, 27, 29))]
 )
 def test_a_move_that_is_killed_at_any_moment_goes_on_and_one_place_at_most_can_be_used(
     filled: Places, killed_after: Callable[[int], Any], monkeypatch: pytest.MonkeyPatch, writes: int
