@@ -56,7 +56,7 @@ def test_every_planted_leak_is_found_and_nothing_honest_is_accused(proof: Proof)
     assert len(LOOKING_AHEAD) >= 20
 
 
-@pytest.mark.parametrize("names", some_or_all(SPECS, 3))
+@pytest.mark.parametrize("names", some_or_all(SPECS, 9))
 def test_the_catalogues_own_indicators_of_every_kind_are_not_accused(names: Sequence[str]) -> None:
     specs = parse_specs(names)
     proof = prove(
@@ -71,7 +71,7 @@ def test_the_catalogues_own_indicators_of_every_kind_are_not_accused(names: Sequ
     assert proof.changed == ()
 
 
-@pytest.mark.parametrize("names", some_or_all(catalog.names(), 6))
+@pytest.mark.parametrize("names", some_or_all(catalog.names(), 18))
 def test_no_indicator_of_the_catalogue_looks_ahead(names: Sequence[str]) -> None:
     specs = parse_specs(names)
     proof = prove(

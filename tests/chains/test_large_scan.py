@@ -13,6 +13,7 @@ from tests.chains.people import BINANCE, BINANCE_TOO, KRAKEN, USDC, Town
 from tests.rigs.anvil import Anvil, call
 from tests.rigs.chain_server import asking
 from tests.rigs.rpc_proxy import RpcProxy
+from tests.rigs.sampled import sampled
 
 BLOCKS, TRANSFERS, CONFIRMATIONS = 5_000, 2_000, 12
 THRESHOLD_USD = 1_000_000
@@ -54,7 +55,7 @@ def sent() -> Iterator[Sent]:
         yield done
 
 
-@pytest.mark.parametrize("limit", [1_000, 700, 10_000])
+@pytest.mark.parametrize("limit", sampled([700, 1_000, 10_000], 3))
 async def test_each_transfer_above_the_threshold_is_found_once_and_the_sums_are_right(
     home: Path, sent: Sent, limit: int
 ) -> None:

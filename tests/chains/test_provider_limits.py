@@ -199,7 +199,7 @@ BODIES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("body", sampled([*BODIES], 3))
+@pytest.mark.parametrize("body", sampled([*BODIES], 5))
 async def test_a_range_that_is_too_wide_is_split_by_the_limit_wherever_it_is_stated(
     home: Path, chain: Anvil, good: RpcProxy, body: str
 ) -> None:
@@ -217,15 +217,18 @@ async def test_a_range_that_is_too_wide_is_split_by_the_limit_wherever_it_is_sta
         assert good.requests == least + 1, "several calls still go in one request"
 
 
+DAILY = {"code": -32005, "message": "daily request count exceeded"}
+
+
 @pytest.mark.parametrize(
     "answer",
     [
         {"jsonrpc": "2.0", "id": None, "error": {"code": 429, "message": "Too many requests in a batch"}},
-        {"code": 429, "message": "slow down"}, {"error": {"code": -32005, "message": "daily request count exceeded"}},
+        pytest.param({"code": 429, "message": "slow down"}, id="gateway", marks=pytest.mark.long),
+        pytest.param({"error": DAILY}, id="-32005", marks=pytest.mark.long),
         {"error": {"code": -32005, "message": "batch rate limit exceeded"}},
     ],
-    ids=["429", "gateway", "-32005", "-32005 of batches"],
-)  # fmt: skip
+)
 async def test_one_object_that_says_too_often_sends_the_batch_to_the_next_endpoint(
     home: Path, chain: Anvil, bad: RpcProxy, good: RpcProxy, answer: dict[str, Any]
 ) -> None:

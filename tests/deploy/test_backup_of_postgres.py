@@ -58,9 +58,11 @@ def test_a_backup_has_the_journal_of_postgres_and_the_candles_of_the_file(contex
     context.journal_database.close()
 
 
+@pytest.mark.long
 def test_a_backup_of_a_home_that_was_moved_is_restored_and_moved_into_an_empty_database(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """By all the commands; each part is also shown alone: a backup in this file, moves in `tests/storage/postgres`."""
     record(home)
     monkeypatch.setenv("TRADER_DATABASE_URL", postgres_url())
     first = Context().journal_database

@@ -108,9 +108,22 @@ def owners(home: Path) -> set[int]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_what_root_does_in_the_home_of_another_user_is_done_as_that_user(volume: Path) -> None:
+@pytest.mark.parametrize(
+    "commands",
+    [
+        [["strategies", "add", "rsi-reversion"]],
+        pytest.param(
+            [["strategies", "add", "rsi-reversion"], ["score"], ["strategies", "pause", "rsi-reversion"]],
+            marks=pytest.mark.long,
+        ),
+    ],
+    ids=len,
+)
+def test_what_root_does_in_the_home_of_another_user_is_done_as_that_user(
+    volume: Path, commands: list[list[str]]
+) -> None:
     environment = {**os.environ, "TRADER_HOME": str(volume)}
-    for command in (["strategies", "add", "rsi-reversion"], ["score"], ["strategies", "pause", "rsi-reversion"]):
+    for command in commands:
         program = [*KEEPS_CAPABILITIES, sys.executable, "-m", "runner", *command]
         done = subprocess.run(program, capture_output=True, text=True, check=False, env=environment)
         assert done.returncode == 0, done.stderr
@@ -132,6 +145,7 @@ def test_root_refuses_the_home_of_a_user_who_could_not_read_the_program(volume: 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.long
 async def test_a_server_that_root_starts_writes_strategies_as_the_owner_of_the_home(volume: Path) -> None:
     environment = {**os.environ, "TRADER_HOME": str(volume)}
     program, *arguments = (*KEEPS_CAPABILITIES, sys.executable, "-m", "mcp_server")

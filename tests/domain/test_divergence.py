@@ -263,12 +263,13 @@ def test_adding_future_candles_changes_no_past_divergence(seed: int, end: int, w
     assert past == known_by(whole, end)
 
 
-def test_on_real_candles_every_prefix_says_what_the_whole_says_of_it(real_candles: Candles) -> None:
+@pytest.mark.parametrize("step", [331, pytest.param(67, marks=pytest.mark.long)])
+def test_on_real_candles_every_prefix_says_what_the_whole_says_of_it(real_candles: Candles, step: int) -> None:
     candles = real_candles.slice(0, 3_000)
     whole = judged_all(candles, "macd(12,26,9).hist")
 
     assert len(whole) > 100
-    for end in range(0, 3_000, 67):
+    for end in range(0, 3_000, step):
         assert judged_all(candles.slice(0, end), "macd(12,26,9).hist") == known_by(whole, end)
 
 
@@ -360,11 +361,12 @@ def test_on_real_candles_there_are_some_divergences_of_each_kind_and_none_is_com
     assert 20 < np.mean([one.confidence for one in newest]) < 80
 
 
-def test_the_candles_wanted_give_what_the_whole_past_gives(real_candles: Candles) -> None:
+@pytest.mark.parametrize("step", [4_999, pytest.param(1_777, marks=pytest.mark.long)])
+def test_the_candles_wanted_give_what_the_whole_past_gives(real_candles: Candles, step: int) -> None:
     for text in ("rsi(14)", "macd(12,26,9)"):
         spec = parse_spec(text)
         wanted = candles_wanted(spec, "1h", 100, 3)
-        for end in range(9_000, len(real_candles), 1_777):
+        for end in range(9_000, len(real_candles), step):
             start = end - wanted
             part, whole = real_candles.slice(start, end), real_candles.slice(0, end)
             few, many = search(part, spec, 100, 3), search(whole, spec, 100, 3)

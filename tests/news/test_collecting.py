@@ -130,6 +130,7 @@ def test_of_two_programs_one_collects_and_the_other_goes_on_when_it_has_gone(
     assert not is_alive(Home(rig.home).news_lock)
 
 
+@pytest.mark.long
 def test_the_server_that_up_starts_collects_and_ends_with_it(home: Path) -> None:
     (home / "feeds.json").write_text(json.dumps({"replace": True, "feeds": [NOWHERE]}))
     database = Database(Home(home).database)
@@ -185,6 +186,7 @@ async def test_only_the_server_of_a_schedule_collects_unless_it_is_off(
     assert report["checks"].get("news") == ({"ok": True, "collecting": False} if collects else None)
 
 
+@pytest.mark.long
 def test_what_collecting_needs_is_imported_when_it_begins() -> None:
     heavy = ("mcp_server.adapters.news", "mcp_server.storage.news", "mcp_server.news.collector")
     script = (

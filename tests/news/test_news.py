@@ -153,7 +153,8 @@ def test_of_a_source_that_is_read_anew_only_what_is_an_hour_old_is_counted_for_a
 
     desk.now_ms -= 9 * DAY
     read("late")
-    for _ in range(9 * 48):
+    desk.now_ms += 8 * DAY
+    for _ in range(48):
         read("wire")
         desk.now_ms += HOUR // 2
     read("wire", "Bitcoin rises")

@@ -142,12 +142,13 @@ async def test_a_link_that_is_no_https_address_is_not_shown(home: Path) -> None:
     assert shown == {"Bitcoin 0": links[0], **{f"Bitcoin {n}": None for n in range(1, 5)}}
 
 
-async def test_a_server_over_stdio_reads_a_home_into_which_another_process_collects(home: Path) -> None:
+@pytest.mark.parametrize("own_process", [False, pytest.param(True, marks=pytest.mark.long)])
+async def test_a_server_reads_a_home_into_which_others_collect_meanwhile(home: Path, own_process: bool) -> None:
     desk, given = desk_of(home), list[tuple[str, dict[str, Any]]]()
     command = StdioServerParameters(
         command=sys.executable, args=["-P", "-m", "mcp_server"], env={"TRADER_HOME": str(home)}
     )
-    async with Client(command) as client:
+    async with Client(command if own_process else build_server(ServerSettings(home=home))) as client:
 
         async def ask(**arguments: Any) -> dict[str, Any]:
             return answer_of(await client.call_tool("get_news", arguments))

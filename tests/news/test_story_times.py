@@ -8,12 +8,13 @@ import pytest
 
 from mcp_server.domain.timeframes import to_ms
 from tests.news.collected import HOUR_MS, Fetch, collect, news_of
+from tests.rigs.sampled import sampled
 
 NOW = datetime(2026, 5, 20, 12, tzinfo=UTC)
 START_MS = to_ms(NOW - timedelta(days=95))
 
 
-@pytest.mark.parametrize(("base", "name"), [("BTC", "Bitcoin"), ("QZX", "$QZX")])
+@pytest.mark.parametrize(("base", "name"), sampled([("BTC", "Bitcoin"), ("QZX", "$QZX")], 2))
 def test_over_a_long_past_the_stories_are_those_of_each_part_of_it(home: Path, base: str, name: str) -> None:
     words = ("alpha", "bravo", "delta", "gamma", "kappa", "sigma", "omega", "theta", "lambda", "epsilon")
     told = [f"{name} {words[n % 10]} and {words[n // 10 % 10]} in {words[n * 7 % 10]}" for n in range(60)]

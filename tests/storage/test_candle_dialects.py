@@ -97,9 +97,10 @@ def make(seed: int) -> Made:
     return Made("\n".join(lines) + "\n", rows, f"{numbers}, {dates}, {separator!r}, {places} places, {header}")
 
 
-def test_of_300_dialects_none_gives_wrong_candles(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [60, pytest.param(300, marks=pytest.mark.long)])
+def test_of_300_dialects_none_gives_wrong_candles(tmp_path: Path, count: int) -> None:
     file, right, unexplained = tmp_path / "candles.csv", 0, []
-    for seed in range(300):
+    for seed in range(count):
         made = make(seed)
         file.write_text(made.text, encoding="utf-8")
         try:
@@ -113,7 +114,7 @@ def test_of_300_dialects_none_gives_wrong_candles(tmp_path: Path) -> None:
         assert read == [(to_ms(row[0]), *row[1:]) for row in made.rows], (seed, made.dialect)
         right += 1
     assert not unexplained
-    assert right > 150  # the others have two readings, or a price that is rounded to nothing
+    assert right > count / 2  # the others have two readings, or a price that is rounded to nothing
 
 
 @pytest.mark.parametrize(

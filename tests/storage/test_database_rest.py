@@ -76,7 +76,7 @@ def test_reads_of_many_threads_survive_each_end(database: Database) -> None:
 
     def read() -> None:
         try:
-            for _ in range(10):
+            for _ in range(4):
                 assert database.read(count) == 0
                 database._file._rest()
         except BaseException as error:

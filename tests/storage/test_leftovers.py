@@ -17,6 +17,7 @@ from mcp_server.storage.home import Home
 from mcp_server.storage.journal.rows import Run, insert_run
 from mcp_server.storage.journal.runs import Journal
 from tests.rigs.journal_databases import ON_A_FILE, away, journal_url
+from tests.rigs.sampled import sampled
 from tests.scheduler.slot_homes import Machine, at, hourly
 from tests.scheduler.slot_homes import claim as slot_claim
 from tests.storage.test_journal import BOUGHT, NOON, claim, database, end, journal, strategy
@@ -64,7 +65,9 @@ def _changed(file: Path, **values: object) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
 
 
-@pytest.mark.parametrize("kinds", [KINDS[first : first + 3] for first in range(0, len(KINDS), 3)], ids=", ".join)
+@pytest.mark.parametrize(
+    "kinds", sampled([["cut", "of another run", "a link"], *(KINDS[at : at + 3] for at in range(0, len(KINDS), 3))], 99)
+)
 def test_outcomes_that_cannot_be_read_are_put_aside_and_told_their_rows_end_and_the_others_are_entered(
     journal: Journal, database: Database, home: Path, kinds: list[str]
 ) -> None:
@@ -89,7 +92,7 @@ def test_outcomes_that_cannot_be_read_are_put_aside_and_told_their_rows_end_and_
     assert end(journal, claim(journal)) is None
 
 
-@pytest.mark.parametrize("kind", ["a file", "a link", "another user's"])
+@pytest.mark.parametrize("kind", sampled(["another user's", "a file", "a link"], 3))
 def test_a_broken_outcome_that_cannot_be_moved_either_holds_up_nothing_and_is_told(
     journal: Journal, database: Database, home: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
@@ -145,7 +148,7 @@ def test_a_file_that_this_user_may_not_read_goes_on_waiting_and_holds_up_nothing
     assert len(journal.entries()) == 2
 
 
-@pytest.mark.parametrize("copied", [False, True])
+@pytest.mark.parametrize("copied", sampled([False, True], 2))
 def test_a_slots_outcome_that_waits_is_not_interrupted_though_its_runner_is_gone(
     home: Path, monkeypatch: pytest.MonkeyPatch, copied: bool
 ) -> None:

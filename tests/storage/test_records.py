@@ -168,7 +168,10 @@ def test_outcomes_that_are_not_in_the_journal_are_told_as_if_they_were(one: Outc
 
 
 @ON_A_FILE
-def test_a_moment_in_the_past_knows_what_a_home_knew_that_was_cut_off_then(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "moments", [["11:47"], pytest.param(["06:20", "11:47", "16:30"], marks=pytest.mark.long)], ids=len
+)
+def test_a_moment_in_the_past_knows_what_a_home_knew_that_was_cut_off_then(tmp_path: Path, moments: list[str]) -> None:
     """Runs overlap and outlast each other, and two horizons and two rules take turns."""
     whole = OutcomeHome(tmp_path / "whole")
     answered = {}
@@ -182,7 +185,7 @@ def test_a_moment_in_the_past_knows_what_a_home_knew_that_was_cut_off_then(tmp_p
         run = whole.run(what, as_of, outcome, trigger, ended_at=ended_at)
         answered[run] = ended_at if trigger == "schedule" else as_of + timedelta(seconds=7)
     whole.outcomes.add([judged(run, run.execution_id / 100) for run in whole.outcomes.due(WEEK)], WEEK)
-    for moment in (at("06:20"), at("11:47"), at("16:30")):
+    for moment in map(at, moments):
         cut = _cut_off(whole, tmp_path / f"{moment:%H%M}", moment, {run for run in answered if answered[run] > moment})
         mine, its = (_told(home, moment) for home in (whole, cut))
         assert mine == its

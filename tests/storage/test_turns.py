@@ -1,7 +1,5 @@
 """Programs take turns at the database file, and none goes on from what another has just overwritten."""
 
-import subprocess
-import sys
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +12,7 @@ from mcp_server.errors import Retryable
 from mcp_server.storage.database import Database
 from mcp_server.storage.database_file import PATIENCE_S, DatabaseFile
 from mcp_server.storage.home import Home
-from tests.rigs.forked_script import ForkedScript
+from tests.rigs.forked_script import LIMIT_S, ForkedScript
 
 pytestmark = pytest.mark.usefixtures("each_migrated")
 
@@ -30,8 +28,6 @@ for number in range(int(sys.argv[3])):
 """
 """As fast as it can; without turns, four of these lose about one commit in some hundred on a busy machine."""
 
-WRITES = 40
-
 
 @pytest.fixture
 def database(home: Path) -> Database:
@@ -44,13 +40,15 @@ def count(database: Database) -> int:
     return int(database.read(lambda c: c.execute("SELECT count(*) FROM notes").fetchall())[0][0])
 
 
-def test_four_programs_that_write_as_fast_as_they_can_lose_nothing(database: Database) -> None:
+@pytest.mark.parametrize(("writers", "writes"), [(2, 20), pytest.param(4, 40, marks=pytest.mark.long)])
+def test_programs_that_write_as_fast_as_they_can_lose_nothing(database: Database, writers: int, writes: int) -> None:
     with ExitStack() as programs:
-        writers = [
-            programs.enter_context(ForkedScript(WRITER, str(database.path), str(who), str(WRITES))) for who in range(4)
+        scripts = [
+            programs.enter_context(ForkedScript(WRITER, str(database.path), str(who), str(writes)))
+            for who in range(writers)
         ]
-        assert [writer.wait(120) for writer in writers] == [0] * 4
-    assert count(database) == 4 * WRITES
+        assert [script.wait(120) for script in scripts] == [0] * writers
+    assert count(database) == writers * writes
 
 
 def test_a_program_waits_for_its_turn_and_says_who_has_it(database: Database) -> None:
@@ -92,7 +90,8 @@ class OvertakenFile(DatabaseFile):
         if self.times:
             self.times -= 1
             shell = f"import duckdb; duckdb.connect({str(self.path)!r}).execute('INSERT INTO notes VALUES (9, 9)')"
-            subprocess.run([sys.executable, "-c", shell], check=True)
+            with ForkedScript(shell) as program:
+                assert program.wait(LIMIT_S) == 0
         return super().connect(read_only=read_only)
 
 

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,13 +11,14 @@ from starlette.staticfiles import StaticFiles
 
 from tests.rigs.browser import DESKTOP, Browser, browser
 from tests.rigs.loopback import served
+from tests.rigs.sampled import some_or_all
 from tests.structure.site_check import faults
 from tests.structure.site_pages import ROOT, gather, site_pages
 
 pytest.importorskip("zensical", reason="the group docs is not installed")
 
 PHONE = (390, 844)
-WIDEST = ("", "explanation/architecture/", "reference/indicators/", "reference/settings/")
+WIDEST = ("reference/settings/", "explanation/architecture/", "reference/indicators/", "")
 
 
 def _build(project: Path) -> subprocess.CompletedProcess[str]:
@@ -52,9 +53,10 @@ def test_the_site_has_every_page_and_no_fault(site: Path) -> None:
     assert built == {page.removesuffix(".md").removesuffix("index") or "." for page in site_pages()}
 
 
-def test_a_page_fits_the_screen_and_asks_nobody_else(site: Path, opened: Browser) -> None:
+@pytest.mark.parametrize("places", some_or_all(WIDEST, len(WIDEST)))
+def test_a_page_fits_the_screen_and_asks_nobody_else(site: Path, opened: Browser, places: Sequence[str]) -> None:
     with served(StaticFiles(directory=site, html=True)) as url:
-        for place in WIDEST:
+        for place in places:
             with opened.open(f"{url}/{place}", DESKTOP) as page:
                 assert not page.is_wider_than_the_screen(), place
                 page.page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
@@ -70,7 +72,13 @@ def test_the_search_knows_the_words_of_every_page(site: Path) -> None:
     assert any("TRADER_MAX_CLAUDE_RUNS" in item["text"] for item in index["items"])
 
 
-@pytest.mark.parametrize("link", ["[x](guides/nowhere.md)", "[x](guides/http.md#nowhere)"], ids=["page", "heading"])
+@pytest.mark.parametrize(
+    "link",
+    [
+        pytest.param("[x](guides/nowhere.md)", id="page", marks=pytest.mark.long),
+        pytest.param("[x](guides/http.md#nowhere)", id="heading"),
+    ],
+)
 def test_a_broken_link_stops_the_build(project: Path, site: Path, link: str) -> None:
     page = project / "build" / "docs" / "index.md"
     before = page.read_text("utf-8")

@@ -29,7 +29,9 @@ print(sum(one.pydantic_complete for one in adapters), len(adapters))
 """
 
 
-@pytest.mark.parametrize("module", ["mcp_server.app", "runner.tool_server.client"])
+@pytest.mark.parametrize(
+    "module", ["mcp_server.app", pytest.param("runner.tool_server.client", marks=pytest.mark.long)]
+)
 def test_hardly_any_of_mcps_types_is_built_before_one_is_used(module: str) -> None:
     """It takes a second: in this process all is imported already."""
     done = subprocess.run(

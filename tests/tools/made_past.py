@@ -1,12 +1,15 @@
 """A home of random runs of every kind, and the same home cut off at a moment, as it was then."""
 
+import atexit
 import os
 import random
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -54,7 +57,20 @@ class MadePast:
 
 
 def made_past(root: Path, seed: int) -> MadePast:
-    """Fill an empty home with what may have happened in the days before `NOW`."""
+    """Fill an empty home with what may have happened in the days before `NOW`: a copy of what is made up once."""
+    made = _made_once(seed)
+    shutil.copytree(made.root, root, symlinks=True, dirs_exist_ok=True)
+    return MadePast(root, [*made.versions], [{**row} for row in made.runs])
+
+
+@cache
+def _made_once(seed: int) -> MadePast:
+    folder = tempfile.TemporaryDirectory(prefix="made-past-")
+    atexit.register(folder.cleanup)
+    return _made(Path(folder.name), seed)
+
+
+def _made(root: Path, seed: int) -> MadePast:
     dice, made = random.Random(seed), MadePast(root)  # noqa: S311 (no secret)
     plans = [plan for name in VERSIONS for plan in _plans(made, name, dice)]
     plans.sort(key=lambda plan: plan[1]["started_at"])

@@ -236,9 +236,9 @@ async def test_what_would_be_ignored_beside_a_backtest_is_refused(
     ("name", "same", "other"),
     [
         ("symbol", "BTC/USD", "ETH/USD"),
-        ("exchange", "coinbase", "kraken"),
-        ("timeframe", "1h", "4h"),
-        ("strategy_name", "cross", "cro-ss"),
+        pytest.param("exchange", "coinbase", "kraken", marks=pytest.mark.long),
+        pytest.param("timeframe", "1h", "4h", marks=pytest.mark.long),
+        pytest.param("strategy_name", "cross", "cro-ss", marks=pytest.mark.long),
     ],
 )
 async def test_what_says_the_same_as_the_backtest_is_taken_and_what_contradicts_it_is_refused(

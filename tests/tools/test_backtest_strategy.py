@@ -149,6 +149,7 @@ async def test_the_answer_to_default_arguments_stays_under_4000_bytes_and_has_ev
     assert len(block.text.encode()) < 4_000
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("in_this_process")
 async def test_also_with_many_years_and_an_open_trade_the_answer_stays_under_4000_bytes(client: Client) -> None:
     result = await client.call_tool("backtest_strategy", {"config": crossing(5), "side": "both"})

@@ -132,7 +132,8 @@ async def test_a_wrong_argument_is_told_with_what_to_do(ask: Ask, wrong: dict[st
         await ask("detect_divergence", **BTC, **wrong)
 
 
-async def test_whatever_is_written_as_a_spec_is_answered_or_refused_with_words(ask: Ask) -> None:
+@pytest.mark.parametrize("specs", [30, pytest.param(150, marks=pytest.mark.long)])
+async def test_whatever_is_written_as_a_spec_is_answered_or_refused_with_words(ask: Ask, specs: int) -> None:
     chance = random.Random(7)  # noqa: S311 (it has to be the same each time)
     parts = [
         "rsi",
@@ -153,7 +154,7 @@ async def test_whatever_is_written_as_a_spec_is_answered_or_refused_with_words(a
         "é",
     ]
     parts += ["bbands(20)", "obv", "cdldoji", "1e9", "'", "\n", "\x00", "timeperiod", "stoch", ";", "🙂", "a" * 250]
-    for _ in range(150):
+    for _ in range(specs):
         spec = "".join(chance.choices(parts, k=chance.randrange(0, 6)))
         try:
             said = await ask("detect_divergence", **BTC, oscillator=spec, lookback=40)
@@ -183,6 +184,7 @@ async def recorded(home: Path, tmp_path: Path) -> AsyncIterator[Client]:
         yield client
 
 
+@pytest.mark.long
 async def test_on_recorded_candles_divergences_are_plausible_and_have_a_record(recorded: Client) -> None:
     candles = hourly_candles()
     kinds, held, samples = set(), 0, []

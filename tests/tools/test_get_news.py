@@ -242,7 +242,10 @@ async def test_a_coin_whose_names_are_not_known_is_looked_for_by_its_sign_alone(
     assert "No names of QWERTZ are known" in answer["note"]
 
 
-@pytest.mark.parametrize("symbol", ["BTC/USDT:USDT", "btc", "XBT/USD", "Bitcoin", "BINANCE:BTCUSDT.P"])
+NAMES = ["BTC/USDT:USDT", "btc", "Bitcoin", "BINANCE:BTCUSDT.P"]
+
+
+@pytest.mark.parametrize("symbol", ["XBT/USD", *(pytest.param(name, marks=pytest.mark.long) for name in NAMES)])
 async def test_a_coin_may_be_given_as_any_of_its_markets_or_by_name(ask: Ask, desk: NewsDesk, symbol: str) -> None:
     collect(desk, NOON - HOUR)
     desk.enter(dated(desk, "a", "Bitcoin rises"), dated(desk, "b", "Bitcoin Cash falls"), kind="press")
@@ -273,13 +276,14 @@ async def test_arguments_that_make_no_sense_are_refused_and_empty_ones_are_not_g
     assert answer["note"] == "Nothing of it was first seen in these hours."
 
 
-async def test_ten_headlines_take_less_than_1600_bytes(ask: Ask, desk: NewsDesk) -> None:
+@pytest.mark.parametrize("most", [20, pytest.param(None, marks=pytest.mark.long)])
+async def test_ten_headlines_take_less_than_1600_bytes(ask: Ask, desk: NewsDesk, most: int | None) -> None:
     collect(desk, NOON - 4 * HOUR)
     index = Told("2026-05-28", None, "Fear & Greed Index 25: Extreme Fear", desk.now_ms // 1000 * 1000, 25)
     desk.enter(index, source="fear_greed", kind="index")
     lines = [line.split(" | ") for line in HEADLINES.read_text("utf-8").splitlines() if not line.startswith("#")]
     sizes = []
-    for place in range(0, len(lines), 10):
+    for place in range(0, len(lines[:most]), 10):
         desk.now_ms += MINUTE + 1234
         told = [dated(desk, f"{place}.{i}", line[3]) for i, line in enumerate(lines[place : place + 10])]
         desk.enter(*told, kind="press")

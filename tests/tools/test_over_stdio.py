@@ -69,8 +69,11 @@ def test_a_host_that_leaves_does_not_wait_for_an_import(home: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="signals end a program at once there")
 @pytest.mark.parametrize(
     ("asked", "grace_s", "numbers"),
-    [(LIST, AGES_S, [signal.SIGINT]), (PRICE, 0.0, [signal.SIGTERM]), (PRICE, AGES_S, [signal.SIGINT, signal.SIGTERM])],
-    ids=["Ctrl-C while nobody is being answered", "SIGTERM while a thread works", "two signals while a thread works"],
+    [
+        pytest.param(LIST, AGES_S, [signal.SIGINT], id="Ctrl-C while nobody is being answered", marks=pytest.mark.long),
+        pytest.param(PRICE, 0.0, [signal.SIGTERM], id="SIGTERM while a thread works"),
+        pytest.param(PRICE, AGES_S, [signal.SIGINT, signal.SIGTERM], id="two signals while a thread works"),
+    ],
 )
 def test_a_signal_ends_the_server_while_standard_input_is_open(
     home: Path, asked: dict[str, Any], grace_s: float, numbers: list[signal.Signals]
@@ -83,7 +86,7 @@ def test_a_signal_ends_the_server_while_standard_input_is_open(
         assert (server.returncode, server.stderr.read()) == (128 + numbers[0], b"done\n")
 
 
-@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+@pytest.mark.parametrize("stream", [pytest.param("stdout", marks=pytest.mark.long), "stderr"])
 def test_a_server_without_a_stream_ends_as_any_other(stream: str) -> None:
     """Programs without a window have none, and whoever starts one may have closed it."""
     code = f"import sys; sys.{stream} = None; from mcp_server.__main__ import _leave; _leave(3)"

@@ -67,6 +67,7 @@ async def test_a_broken_tool_file_is_named_by_its_call_and_by_the_list_and_the_o
             await client.list_tools()
 
 
+@pytest.mark.long
 def test_all_tools_may_be_called_at_once_in_a_new_process_while_threads_import_them(home: Path) -> None:
     """A process of its own, as here all of them are imported already."""
     environment = {**os.environ, "TRADER_HOME": str(home)}

@@ -217,7 +217,7 @@ def _hostile(number: int, text: str) -> Outcome:
     return Outcome(Status.SUCCESS, Signal("BUY", Decimal(number % 100), text, 1.0, data), model="m", trace=trace)
 
 
-@pytest.mark.parametrize("every", [8, pytest.param(2, marks=pytest.mark.long)])
+@pytest.mark.parametrize("every", [40, pytest.param(2, marks=pytest.mark.long)])
 async def test_texts_of_strangers_in_a_run_come_out_cleaned_and_short(home: Path, every: int) -> None:
     texts = [*TEXTS[: -len(LONG) : every], *LONG]
     sample = SampleHome(home, NOW)

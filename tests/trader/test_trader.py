@@ -174,7 +174,9 @@ def test_one_that_nobody_holds_any_more_ends_its_thread(home: Path) -> None:
     assert not thread.is_alive()
 
 
+@pytest.mark.long
 def test_a_script_ends_without_closing_it_and_ctrl_c_ends_a_call(home: Path) -> None:
+    """In this process: `test_a_call_that_is_under_way_ends_when_it_is_closed`, and how its thread ends."""
     script = """
 import _thread, asyncio, signal
 from mcp_server.trader import Trader

@@ -2,7 +2,8 @@
 
 import json
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -62,29 +63,37 @@ def test_the_journal_is_in_postgres_and_candles_stay_in_the_homes_file(url: str,
     context.journal_database.close()
 
 
+EACH_TABLE = [f"SELECT * FROM {table}" for table in TABLES if table != "candles"]
 QUESTIONS = [
-    *(f"SELECT * FROM {table}" for table in TABLES if table != "candles"),
     "SELECT count(*), max(close) FROM candles",
     "SELECT s.name, e.status, count(*) AS n, sum(e.cost_usd) FROM executions e JOIN strategies s "
     "ON s.id = e.strategy_id GROUP BY ALL ORDER BY ALL",
     "SELECT trace->>'turns' FROM executions LIMIT 3",
     "SELECT a.signal, o.r FROM outcomes o JOIN analysis_results a USING (execution_id)",
 ]
+MOMENTS = (NOW, START + timedelta(days=3, seconds=8))
 
 
-def test_a_question_about_the_journal_is_answered_as_by_a_file(home: Path, tmp_path: Path, url: str) -> None:
+@pytest.mark.parametrize(
+    ("questions", "ways"),
+    [
+        pytest.param(QUESTIONS, [(MOMENTS[1], True)], id="some"),
+        pytest.param([*EACH_TABLE, *QUESTIONS], [*product(MOMENTS, (False, True))], id="all", marks=pytest.mark.long),
+    ],
+)
+def test_a_question_about_the_journal_is_answered_as_by_a_file(
+    home: Path, tmp_path: Path, url: str, questions: list[str], ways: list[tuple[datetime, bool]]
+) -> None:
     database = PostgresDatabase(PostgresAddress.of(url))
     record(home, database)
     database.close()
     record(tmp_path / "file")
-    for sql in QUESTIONS:
-        for moment in (NOW, START + timedelta(days=3, seconds=8)):
-            for in_a_run in (False, True):
-                asked = (sql, moment, 500, 200, 5.0)
-                in_file = answer(Question(tmp_path / "file", *asked, in_a_run=in_a_run))
-                there = answer(Question(home, *asked, in_a_run=in_a_run, journal_url=url))
-                assert there["rows"] or "news" in sql or "backtests" in sql or moment < NOW or "outcomes" in sql
-                assert _without_times(there) == _without_times(in_file), sql
+    for sql, (moment, in_a_run) in product(questions, ways):
+        asked = (sql, moment, 500, 200, 5.0)
+        in_file = answer(Question(tmp_path / "file", *asked, in_a_run=in_a_run))
+        there = answer(Question(home, *asked, in_a_run=in_a_run, journal_url=url))
+        assert there["rows"] or "news" in sql or "backtests" in sql or moment < NOW or "outcomes" in sql
+        assert _without_times(there) == _without_times(in_file), sql
 
 
 def test_a_question_about_the_journal_leaves_the_homes_file_alone(home: Path, url: str) -> None:

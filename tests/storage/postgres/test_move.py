@@ -105,7 +105,9 @@ def test_every_table_and_every_sequence_of_the_schema_is_moved_or_stays_for_a_re
     assert columns[0] == columns[1]
 
 
-@pytest.mark.parametrize(("seed", "rows", "most"), sampled([(1, 5, 2), (2, 300, 100), (3, 1, 1), (4, 0, 5), (5, 15, 4)], 10))
+@pytest.mark.parametrize(
+    ("seed", "rows", "most"), sampled([(1, 5, 2), (2, 300, 100), (3, 1, 1), (4, 0, 5), (5, 15, 4)], 10)
+)
 def test_a_random_journal_is_the_same_in_postgres_and_back_in_the_file(
     home: Path, monkeypatch: pytest.MonkeyPatch, seed: int, rows: int, most: int
 ) -> None:

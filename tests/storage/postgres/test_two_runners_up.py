@@ -76,7 +76,8 @@ def differ(up: RunningUp) -> list[str]:
     return [problem for problem in (beat.problems if beat else ()) if "do not have the same strategies" in problem]
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(8, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("kills", [1, 8])
 def test_two_that_share_a_journal_run_each_slot_once_and_go_on_for_one_that_is_killed(
     tmp_path: Path, kills: int
 ) -> None:

@@ -328,7 +328,7 @@ def test_after_all_of_it_the_journal_is_what_it_was(asked: Asked, recorded: Path
         return hashlib.sha256(repr(rows).encode()).hexdigest()
 
     before, files = content(), sorted(os.listdir(recorded))
-    for _, sql in ATTACKS[::5]:
+    for _, sql in ATTACKS[::20]:
         with pytest.raises(TraderError):
             asked(sql, NOW - timedelta(days=1))
     assert (content(), sorted(os.listdir(recorded))) == (before, files)
