@@ -20,7 +20,7 @@ def hours(count: int, step: int = 1) -> Times:
     return BEGIN_MS + np.arange(count) * step * HOUR_MS
 
 
-@pytest.mark.parametrize("scenario", sampled(SCENARIOS, 4), ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("scenario", sampled(SCENARIOS, 8), ids=lambda scenario: scenario.name)
 def test_a_95_percent_interval_covers_the_truth_in_93_to_97_percent_of_records(scenario: Scenario) -> None:
     shares, having = coverage(scenario, draws=1000)
     assert having > 0.99

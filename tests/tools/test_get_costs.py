@@ -231,12 +231,12 @@ async def test_a_year_of_many_strategies_is_cut_and_goes_on_from_there(
 ) -> None:
     rows = [
         Paid(number, NOW - day * DAY, NOW - day * DAY, "success", Decimal("0.01"))
-        for number in range(1, 31) for day in range(30)
+        for number in range(1, 31) for day in range(100)
     ]  # fmt: skip
     enter(rows)
     async with Client(build_server(settings, clock=lambda: NOW)) as client:
         first = answer_of(await client.call_tool("get_costs", {"days": 366}))
-        assert (first["runs"], len(first["rows"]) < len(rows)) == (900, True), "the totals are of all"
+        assert (first["runs"], len(first["rows"]) < len(rows)) == (3_000, True), "the totals are of all"
         until = f"{first['rows'][-1][0]}T23:59Z"
         assert until in first["note"]
         rest = answer_of(await client.call_tool("get_costs", {"days": 366, "as_of": until}))

@@ -180,8 +180,9 @@ async def test_an_argument_that_does_not_fit_is_refused_as_the_tool_refuses_it(h
                 trader.backtest("rsi-reversion", **wrong)
 
 
+@pytest.mark.parametrize("most", [1, pytest.param(None, marks=pytest.mark.long)], ids=["one strategy", "all"])
 async def test_records_are_those_of_list_signals_and_get_performance(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int | None
 ) -> None:
     for name in ("SHORT_SETTLE_S", "SHORT_GATHER_S"):  # a busy machine must not lack the time
         monkeypatch.setattr(performance, name, 25)
@@ -189,7 +190,7 @@ async def test_records_are_those_of_list_signals_and_get_performance(
     settings = ServerSettings(home=tmp_path, exchange="simulated")
     with Trader(tmp_path, exchange="simulated", clock=lambda: PAST_NOW) as trader:
         signals, all_runs = trader.signals(), trader.signals(outcomes="all")
-        outcomes, names = trader.outcomes(), sorted({strategy.name for _, strategy in made.versions})
+        outcomes, names = trader.outcomes(), sorted({strategy.name for _, strategy in made.versions})[:most]
         scores, alone = trader.scores(runs="all"), {name: trader.score(name).figures for name in names}
         curves = {name: trader.score_curve(name) for name in names}
         async with Client(build_server(settings, clock=lambda: PAST_NOW)) as client:

@@ -107,7 +107,7 @@ def test_more_signals_than_one_page_come_whole_and_once(tmp_path: Path, monkeypa
     made_past(tmp_path, seed=3)
     with Trader(tmp_path, exchange="simulated", clock=lambda: NOW) as trader:
         whole = trader.signals(outcomes="all")
-        monkeypatch.setattr("mcp_server.trader.recorded.AT_ONCE", 7)
+        monkeypatch.setattr("mcp_server.trader.recorded.AT_ONCE", 40)
         assert same(trader.signals(outcomes="all"), whole)
     assert len(whole) > 50
     assert (np.diff(whole["execution_id"]) > 0).all()

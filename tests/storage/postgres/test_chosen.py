@@ -139,7 +139,9 @@ def _without_times(reply: dict[str, Any]) -> dict[str, Any]:
     return {**reply, "rows": [[row[at] for at in kept] for row in reply["rows"]]}
 
 
+@pytest.mark.long
 async def test_query_journal_and_the_overview_read_postgres(url: str, home: Path) -> None:
+    """Both this and the commands: in short `test_same_answers` asks them too."""
     database = PostgresDatabase(PostgresAddress.of(url))
     record(home, database)
     database.close()
@@ -150,6 +152,7 @@ async def test_query_journal_and_the_overview_read_postgres(url: str, home: Path
         assert len(listed.structured_content["rows"]) == 2
 
 
+@pytest.mark.long
 def test_the_commands_work_on_postgres(url: str, home: Path) -> None:
     record(home, database := PostgresDatabase(PostgresAddress.of(url)))
     database.close()

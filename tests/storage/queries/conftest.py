@@ -1,9 +1,13 @@
 """A journal of two strategies over ten days, with candles, shared by all that only read it."""
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +54,23 @@ def signal(name: SignalName, price: float, confidence: int = 70) -> Outcome:
 def record(home: Path, journal_in: JournalDatabase | None = None) -> None:
     """Every day `dip` says BUY and SELL; `analysts` says BUY, or fails every third day. Four signals are judged.
 
-    The journal is in the home's file, or in another database.
+    The journal is in the home's file, whose home is a copy of one that is made once; or in another database.
     """
+    if journal_in is None:
+        shutil.copytree(_recorded(), home, dirs_exist_ok=True)
+    else:
+        _record(home, journal_in)
+
+
+@cache
+def _recorded() -> Path:
+    folder = tempfile.TemporaryDirectory(prefix="recorded-")
+    atexit.register(folder.cleanup)
+    _record(Path(folder.name), None)
+    return Path(folder.name)
+
+
+def _record(home: Path, journal_in: JournalDatabase | None) -> None:
     at = Home(home)
     database = Database(at.database, prepare=at.prepare)
     journal = Journal(journal_in or database, at)
