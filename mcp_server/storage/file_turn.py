@@ -8,7 +8,7 @@ nothing of that, a shell say, has written while they opened the file.
 
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from mcp_server.storage.process_lock import ProcessLock
 
 Written = tuple[int, int] | None
 """When a file was last written, in ns, and its size; None where there is none."""
@@ -19,7 +19,7 @@ class FileTurn:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = FileLock(path.with_name(f"{path.name}.lock"), thread_local=False)
+        self._lock = ProcessLock(path.with_name(f"{path.name}.lock"))
 
     def take(self) -> bool:
         """Take the turn; False where another has it.
@@ -27,11 +27,7 @@ class FileTurn:
         Raises:
             OSError: the lock's file cannot be made.
         """
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            return False
-        return True
+        return self._lock.take()
 
     def leave(self) -> None:
         """Let others have their turn."""

@@ -1,18 +1,22 @@
 """What the journal tells of runs: the latest of them, what they cost, and what happened on the way of one."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mcp_server.domain.outcome import RunEngine, Status, Trigger
 from mcp_server.domain.scoring.known_outcome import KnownOutcome, SignalVerdict, verdict
-from mcp_server.domain.strategy.checks.budget import Costs
 from mcp_server.domain.timeframes import KNOWN_AFTER_MS, TIMEFRAMES, from_ms, naive, to_ms
 from mcp_server.storage.journal.by_then import AT_ITS_TIME, RAN, answered_by, there_by
-from mcp_server.storage.sql import SqlConnection
+
+if TYPE_CHECKING:
+    from mcp_server.domain.strategy.checks.budget import Costs
+    from mcp_server.storage.sql import SqlConnection
 
 _OWN = 23
 """So many columns of `_ENTRIES` are of the run and its signal; the others are of its outcome."""
@@ -164,6 +168,8 @@ def costs(connection: SqlConnection, strategy: str) -> Costs:
 
     Replies that a cassette gave for nothing count as what they once cost. Runs of replays are left out.
     """
+    from mcp_server.domain.strategy.checks.budget import Costs
+
     row = connection.execute(
         "SELECT count(*), count(usd), CAST(avg(usd) AS DECIMAL(18, 6)) FROM ("
         "SELECT coalesce(e.recorded_usd, e.cost_usd) AS usd FROM executions e JOIN strategies s "

@@ -4,6 +4,8 @@ No process shows that such a run is under way. Its row says until when it may be
 over, whoever looks next, and as of that moment.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,15 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from mcp_server.domain.outcome import Ended, Outcome, Status
+from mcp_server.domain.outcome import Status
 from mcp_server.domain.timeframes import naive
 from mcp_server.errors import BadInput, NotFound
-from mcp_server.storage.journal.ends import enter
-from mcp_server.storage.journal.rows import Claimed, Run, ended_run, insert_run, unkept
-from mcp_server.storage.sql import JournalDatabase, SqlConnection
 
 if TYPE_CHECKING:
+    from mcp_server.domain.outcome import Ended, Outcome
     from mcp_server.domain.strategy.strategy import Strategy
+    from mcp_server.storage.journal.rows import Claimed, Run
+    from mcp_server.storage.sql import JournalDatabase, SqlConnection
 
 SIGN = ".host"
 """How the files end that show these runs, beside those of processes."""
@@ -69,8 +71,10 @@ class HostRun:
             return f"{self.status}: {(self.error or '').rstrip('.')}"
         return f"{self.signal}, confidence {self.confidence:g}"
 
-    def claimed(self, strategy: "Strategy") -> Claimed:
+    def claimed(self, strategy: Strategy) -> Claimed:
         """Return it as any run that has its row; `strategy` is the version that it was claimed for."""
+        from mcp_server.storage.journal.rows import Claimed, Run
+
         run = Run(
             strategy, "manual", self.as_of, "host", self.started_at, self.exchange, answer_by=self.answer_by
         )  # fmt: skip
@@ -106,6 +110,8 @@ class HostRuns:
         Raises:
             BadInput: too many are open.
         """
+        from mcp_server.storage.journal.rows import insert_run
+
         self._prepare(run.started_at)
         key = uuid4().hex
 
@@ -141,11 +147,14 @@ class HostRuns:
             )
         return runs[0]
 
-    def end(self, run: HostRun, strategy: "Strategy", outcome: Outcome, now: datetime) -> Ended | None:
+    def end(self, run: HostRun, strategy: Strategy, outcome: Outcome, now: datetime) -> Ended | None:
         """End an open run, once; None: it was over already, or its time was.
 
         An outcome that the database refuses is entered as an error.
         """
+        from mcp_server.storage.journal.ends import enter
+        from mcp_server.storage.journal.rows import ended_run, unkept
+
         claimed = run.claimed(strategy)
 
         def enter_in_time(document: dict[str, Any], connection: SqlConnection) -> bool:

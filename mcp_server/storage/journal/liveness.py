@@ -10,15 +10,17 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
-from filelock import FileLock, Timeout
-
 from mcp_server.storage.files import put_aside
 from mcp_server.storage.home import unwritable
 from mcp_server.storage.journal.runner_note import RunnerNote
+from mcp_server.storage.process_lock import ProcessLock
 from mcp_server.storage.sql import SqlConnection
 
 KEY = re.compile(r"[0-9a-f]{32}(\.[0-9]+)?", re.ASCII)
 """The key of a run or a runner. Files of other names are not ours, and are left alone."""
+
+PATIENCE_S = 5
+"""How long a sign of life waits for another process, which may be looking whether it is held."""
 
 
 class SignOfLife(Protocol):
@@ -109,13 +111,13 @@ class LockedFiles:
             Misconfigured: the folder cannot be written.
         """
         path = self._folder / f"{name}.lock"
-        lock = FileLock(path, thread_local=False)
+        lock = ProcessLock(path)
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise Taken from None
+            taken = lock.take()
         except OSError as error:
             raise unwritable(path, error) from None
+        if not taken:
+            raise Taken
         try:
             yield
         finally:
@@ -161,9 +163,10 @@ class Liveness:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = FileLock(path, thread_local=False)
+        self._lock = ProcessLock(path)
         try:
-            self._lock.acquire(timeout=5)  # another process may be looking whether it is held
+            if not self._lock.take(PATIENCE_S):
+                raise TimeoutError("another process holds it")
         except OSError as error:
             raise unwritable(path, error) from None
 
@@ -195,12 +198,10 @@ def is_alive(path: Path) -> bool:
         return False
     except OSError:
         return True
-    lock = FileLock(path)
+    lock = ProcessLock(path)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
+        taken = lock.take()
     except OSError:  # not ours to judge: another user's file
         return True
     lock.release()
-    return False
+    return not taken

@@ -1,4 +1,9 @@
-"""The journal: one row for each run, one more for its signal; nothing is lost while others hold the database."""
+"""The journal: one row for each run, one more for its signal; nothing is lost while others hold the database.
+
+Who only reads it imports nothing of what writes.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,29 +13,27 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-from mcp_server.domain.outcome import Ended, Outcome, SignalName, Status
-from mcp_server.domain.strategy.checks.budget import Costs
 from mcp_server.errors import NotFound, TraderError
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal import entries
-from mcp_server.storage.journal.ends import Waited, enter_all, enter_waiting, late
-from mcp_server.storage.journal.entries import Entry
 from mcp_server.storage.journal.interrupted import Interrupted, end_broken
-from mcp_server.storage.journal.liveness import SignOfLife
 from mcp_server.storage.journal.outbox import Outbox
-from mcp_server.storage.journal.replay_rows import take_up
-from mcp_server.storage.journal.rows import Claimed, Run, RunEnd, insert_run, refusal, unkept
-from mcp_server.storage.journal.slot_history import ran_versions
-from mcp_server.storage.sql import JournalDatabase
 
 if TYPE_CHECKING:
+    from mcp_server.domain.outcome import Ended, Outcome, SignalName
+    from mcp_server.domain.strategy.checks.budget import Costs
     from mcp_server.storage.journal.backtests import Backtests
     from mcp_server.storage.journal.costs import DayCost
+    from mcp_server.storage.journal.ends import Waited
+    from mcp_server.storage.journal.entries import Entry
     from mcp_server.storage.journal.host_runs import HostRuns
+    from mcp_server.storage.journal.liveness import SignOfLife
     from mcp_server.storage.journal.outcomes import Outcomes
     from mcp_server.storage.journal.replays import Replays
+    from mcp_server.storage.journal.rows import Claimed, Run, RunEnd
     from mcp_server.storage.journal.statements import Statements
     from mcp_server.storage.journal.whole_run import WholeRun
+    from mcp_server.storage.sql import JournalDatabase
     from mcp_server.storage.strategies.folders import StrategyFolders
     from mcp_server.storage.strategies.versions import Kept
 
@@ -57,33 +60,33 @@ class Journal:
         self._database.close()
 
     @property
-    def backtests(self) -> "Backtests":
+    def backtests(self) -> Backtests:
         """The backtests of this home."""
         from mcp_server.storage.journal.backtests import Backtests
 
         return Backtests(self._database)
 
     @property
-    def host_runs(self) -> "HostRuns":
+    def host_runs(self) -> HostRuns:
         """The runs of this home that a host's own model decides."""
         from mcp_server.storage.journal.host_runs import HostRuns
 
         return HostRuns(self._database, self._home.running, self._prepared)
 
-    def outcomes(self, strategies: "StrategyFolders", default_exchange: str) -> "Outcomes":
+    def outcomes(self, strategies: StrategyFolders, default_exchange: str) -> Outcomes:
         """Return the outcomes of this home's signals; the arguments are those of `Outcomes`."""
         from mcp_server.storage.journal.outcomes import Outcomes
 
         return Outcomes(self._database, strategies, default_exchange)
 
-    def statements(self, strategy: str) -> "Statements":
+    def statements(self, strategy: str) -> Statements:
         """Return what stood beside the signals of a strategy: its twin, and how its sub-agents leaned."""
         from mcp_server.storage.journal.statements import statements
 
         return self._database.read(lambda connection: statements(connection, strategy))
 
     @property
-    def replays(self) -> "Replays":
+    def replays(self) -> Replays:
         """The replays of this home."""
         from mcp_server.storage.journal.replays import Replays
 
@@ -94,6 +97,8 @@ class Journal:
 
         Whoever claims a run must `finish` it. If its process ends before that, the next `settle` of any process does.
         """
+        from mcp_server.storage.journal.rows import Claimed, insert_run
+
         with self._claiming(run.started_at) as (key, liveness):
             return Claimed(self._database.write(lambda c: insert_run(c, run, key)), run, key, liveness)
 
@@ -105,6 +110,9 @@ class Journal:
         Raises:
             Retryable: the row is not of this replay and moment, or has ended for good.
         """
+        from mcp_server.storage.journal.replay_rows import take_up
+        from mcp_server.storage.journal.rows import Claimed
+
         with self._claiming(run.started_at) as (key, liveness):
             payer = self._database.write(lambda connection: take_up(connection, execution_id, run, key))
             return Claimed(execution_id, run, key, liveness, earlier_payer=payer)
@@ -129,6 +137,8 @@ class Journal:
         self, claimed: Claimed, outcome: Outcome, ended_at: datetime, *, began_at: datetime | None = None
     ) -> Ended:
         """Enter how one run ended, as `finish_all` does; the arguments are those of `RunEnd`."""
+        from mcp_server.storage.journal.rows import RunEnd
+
         return self.finish_all([RunEnd(claimed, outcome, ended_at, began_at)])[0]
 
     def finish_all(self, ends: Sequence[RunEnd]) -> list[Ended]:
@@ -158,6 +168,8 @@ class Journal:
 
     def _entered(self, ends: Sequence[RunEnd]) -> tuple[list[dict[str, Any]], Sequence[SignalName | None], str | None]:
         """Enter outcomes, or errors in their place; return what was entered, the signals before, why they wait."""
+        from mcp_server.storage.journal.rows import unkept
+
         try:
             documents = [end.document() for end in ends]
             return documents, *self._try_to_enter(documents)
@@ -172,6 +184,8 @@ class Journal:
 
     def _try_to_enter(self, documents: Sequence[dict[str, Any]]) -> tuple[Sequence[SignalName | None], str | None]:
         """Enter outcomes; those whose row was ended by others before are put where a person finds them."""
+        from mcp_server.storage.journal.ends import enter_all, late
+
         try:
             before, too_late = self._database.write(lambda c: (enter_all(c, documents), late(c, documents)))
         except TraderError as error:
@@ -217,10 +231,13 @@ class Journal:
 
     def _entered_late(self, document: Mapping[str, Any]) -> Waited:
         """Enter what waits, or an error in its place where the database refuses it: no slot may wait for that."""
+        from mcp_server.storage.journal.ends import enter_waiting
+        from mcp_server.storage.journal.rows import refusal
+
         try:
             return self._database.write(partial(enter_waiting, document))
         except self._database.refusals as error:
-            lost = {"status": Status.ERROR, "error": refusal(error), "signal": None, "trace": None, "model": None}
+            lost = {"status": "error", "error": refusal(error), "signal": None, "trace": None, "model": None}
             # an unknown cost counts as the most that it may be
             spent = {"tokens_used": None, "cost_usd": None, "recorded_usd": None, "own_failure": True}
             return self._database.write(partial(enter_waiting, {**document, **lost, **spent}))
@@ -257,15 +274,17 @@ class Journal:
         asked = partial(entries.latest, at_their_time=at_their_time, replayed=replayed)
         return self._database.read(lambda connection: asked(connection, strategy, limit, outcomes, until, before))
 
-    def ran_version(self, strategy: str, until: datetime) -> "Kept | None":
+    def ran_version(self, strategy: str, until: datetime) -> Kept | None:
         """Return the version of a strategy's last run or slot that had begun by a moment, and when; None: none had."""
         if not self._database.exists():
             return None
+        from mcp_server.storage.journal.slot_history import ran_versions
+
         return self._database.read(lambda connection: ran_versions(connection, until)).get(strategy)
 
     def whole_run(
         self, execution_id: int, strategy: str | None, until: datetime, *, at_its_time: bool = False
-    ) -> "WholeRun":
+    ) -> WholeRun:
         """Return one run whole, as it stood at `until`; with `at_its_time`, only if it was made at its moment.
 
         Raises:
@@ -282,10 +301,12 @@ class Journal:
     def costs(self, strategy: str) -> Costs:
         """Return what the latest runs of a strategy by claude have cost; wait no longer than `COSTS_PATIENCE_S`."""
         if not self._database.exists():
+            from mcp_server.domain.strategy.checks.budget import Costs
+
             return Costs(0, 0, None)
         return self._database.read(lambda connection: entries.costs(connection, strategy), patience_s=COSTS_PATIENCE_S)
 
-    def day_costs(self, since: datetime, until: datetime, *, replays: bool = True) -> "list[DayCost]":
+    def day_costs(self, since: datetime, until: datetime, *, replays: bool = True) -> list[DayCost]:
         """Return what runs cost by day and strategy, as it was known at `until`, with or without `replays`."""
         from mcp_server.storage.journal.costs import day_costs
 

@@ -15,8 +15,6 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any, TypeVar
 
-from filelock import FileLock, Timeout
-
 from mcp_server.domain.error_hints import nearest
 from mcp_server.domain.strategy.finding import Finding, error
 from mcp_server.domain.strategy.format import StatusName
@@ -25,6 +23,7 @@ from mcp_server.domain.strategy.parse import InvalidStrategy, parse_strategy
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import BadInput, Misconfigured, NotFound, Retryable
 from mcp_server.storage.home import Home, unwritable
+from mcp_server.storage.process_lock import ProcessLock
 from mcp_server.storage.strategies.exchange_folders import ASIDE, exchange
 from mcp_server.storage.strategies.files import bring_back, read_both, write_both
 from mcp_server.storage.strategies.names import AGENTS, CONFIG, folders_in, is_folder, strategy_names
@@ -205,15 +204,17 @@ class StrategyFolders:
         """Work while no other process writes strategies: a version between two writes would get lost."""
         self._home.make(self._own)
         self.versions.check(name)
+        lock = ProcessLock(self._own / ".lock")
         try:
-            with FileLock(self._own / ".lock", timeout=PATIENCE_S):
-                self._sweep()
-                return work()
-        except Timeout:
-            target = str(self._own / name)
-            raise Retryable(f"Another process is writing {target!r}.", "Try again in a moment.") from None
+            if not lock.take(PATIENCE_S):
+                target = str(self._own / name)
+                raise Retryable(f"Another process is writing {target!r}.", "Try again in a moment.")
+            self._sweep()
+            return work()
         except OSError as error:
             raise unwritable(self._own / name, error) from None
+        finally:
+            lock.release()
 
     def _write(self, strategy: Strategy) -> str | None:
         target = self._own / strategy.name
