@@ -140,6 +140,10 @@ def _nothing_collected() -> Iterator[None]:
 def _composed(arguments: argparse.Namespace) -> Callable[[], None]:
     """Return what serves, with all that it needs."""
     parent = Parent() if arguments.http and arguments.with_parent else None
+    if arguments.for_a_run:
+        from mcp_server.domain.rules.engine import rules_engine
+
+        rules_engine().start()
     from mcp_server.app import build_server
     from mcp_server.once_listed import first_imports
     from mcp_server.settings import ServerSettings

@@ -1,12 +1,12 @@
 """The server of mcp without its ciphers, which seal what a client is to send back: our tools ask for nothing.
 
-The ciphers would take 8 MB, and some of the time that a start takes.
+It comes without mcp's client and uvicorn's command line, too. All of it would take memory, and a tenth of a start.
 """
 
 from typing import NoReturn
 
 from mcp_server.domain.late_models import built_when_used
-from mcp_server.domain.late_parts import import_with_late_parts
+from mcp_server.domain.late_parts import given_when_asked, import_with_late_parts
 
 CIPHERS = {
     "cryptography.exceptions": ("InvalidTag",),
@@ -16,8 +16,27 @@ CIPHERS = {
 }
 """What mcp's server imports of them, by module."""
 
+CLIENT = {
+    "mcp.client._input_required": ("InputRequiredRoundsExceededError",),
+    "mcp.client.client": ("Client",),
+    "mcp.client.session": ("ClientSession",),
+    "mcp.client.session_group": ("ClientSessionGroup",),
+    "mcp.client.stdio": ("StdioServerParameters", "stdio_client"),
+}
+"""What the package mcp offers of its client, by module."""
+
+COMMAND_LINE = {"uvicorn.main": ("main", "run")}
+
+OTHERS = {"uvicorn.main": "uvicorn.server", "httpx2": "httpx2"}
+"""Where uvicorn's class of a server is. Of httpx2 mcp's server uses nothing before it offers a resource of the web."""
+
 with built_when_used():
-    import_with_late_parts("mcp.server", CIPHERS)
+    import_with_late_parts("mcp.server", {**CIPHERS, **CLIENT, **COMMAND_LINE}, OTHERS)
+    import mcp
+    import uvicorn
+
+    given_when_asked(mcp, CLIENT)
+    given_when_asked(uvicorn, COMMAND_LINE)
     from mcp.server import MCPServer
     from mcp.server.request_state import InvalidRequestState, RequestStateSecurity
 

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 NEEDS_MORE = (ImportError, AttributeError, TypeError)
@@ -27,17 +27,24 @@ class LatePart:
         return module is not None and isinstance(instance, getattr(module, self._name))
 
 
+Parts = Mapping[str, tuple[str, ...]]
+"""What is imported of each module, by the module's name."""
+
+Others = Mapping[str, str]
+"""Modules whose other names are those of a second one, which is imported when one of them is asked for."""
+
+NO_OTHERS: Others = MappingProxyType({})
+
+
 @contextmanager
-def late_parts(parts: Mapping[str, tuple[str, ...]]) -> Iterator[None]:
+def late_parts(parts: Parts, others: Others = NO_OTHERS) -> Iterator[None]:
     """Let who imports these parts meanwhile have what stands for them, unless one of the modules is imported already.
 
     Nobody imports one of the modules in another thread meanwhile.
-
-    Args:
-        parts: what is imported of each module.
     """
-    missing = {} if any(module in sys.modules for module in parts) else parts
-    sys.modules.update({module: _standing_for(module, names) for module, names in missing.items()})
+    modules = {*parts, *others}
+    missing = () if any(module in sys.modules for module in modules) else modules
+    sys.modules.update({name: _standing_for(name, parts.get(name, ()), others.get(name)) for name in missing})
     try:
         yield
     finally:
@@ -45,18 +52,35 @@ def late_parts(parts: Mapping[str, tuple[str, ...]]) -> Iterator[None]:
             sys.modules.pop(module, None)
 
 
-def import_with_late_parts(module: str, parts: Mapping[str, tuple[str, ...]]) -> None:
+def import_with_late_parts(module: str, parts: Parts, others: Others = NO_OTHERS) -> None:
     """Import a module to which these parts come late; a version that needs more of them is to be imported anew."""
-    with late_parts(parts):
+    library = module.partition(".")[0]
+    with late_parts(parts, others):
         try:
             import_module(module)
         except NEEDS_MORE:
-            library = module.partition(".")[0]
             for name in [name for name in sys.modules if name.partition(".")[0] == library]:
                 del sys.modules[name]
 
 
-def _standing_for(module: str, names: tuple[str, ...]) -> ModuleType:
+def given_when_asked(package: ModuleType, parts: Parts) -> None:
+    """Take what stands for parts out of a package that was imported with it: who asks for one now gets it itself."""
+    where = {name: module for module, names in parts.items() for name in names}
+    for name in where:
+        if isinstance(vars(package).get(name), LatePart):
+            del vars(package)[name]
+
+    def asked(name: str) -> Any:
+        if name not in where:
+            raise AttributeError(f"module {package.__name__!r} has no attribute {name!r}")
+        return getattr(import_module(where[name]), name)
+
+    vars(package)["__getattr__"] = asked
+
+
+def _standing_for(module: str, names: tuple[str, ...], other: str | None) -> ModuleType:
     stand_in = ModuleType(module)
     vars(stand_in).update({name: LatePart(module, name) for name in names})
+    if other is not None:
+        vars(stand_in)["__getattr__"] = lambda name: getattr(import_module(other), name)
     return stand_in

@@ -17,7 +17,10 @@ from runner.tool_server.mcp_client import OF_THE_SERVER
 from runner.tool_server.server import begun
 from runner.tool_server.server_process import ServerProcess
 
-LATER = ("duckdb", "stamina", "h11", "httpcore2", "truststore")
+LATER = (
+    *("duckdb", "stamina", "h11", "httpcore2", "truststore"),
+    *("mcp_server.storage.journal.rows", "mcp_server.storage.journal.ends"),
+)
 """What a run imports only when it uses it, and imports of others do too."""
 
 LATER_BY_CLAUDE = ("claude_agent_sdk", "runner.claude.engine", "runner.claude.recorder", "runner.claude.twin")

@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 from threading import Timer
 
+import duckdb
 import numpy as np
 import pytest
 
+import mcp_server.domain.rules.engine as engine_module
 from mcp_server.domain import memory_at_rest
 from mcp_server.domain.candles import Floats, Times
 from mcp_server.domain.rules.compiled import compile_rules
@@ -337,6 +339,7 @@ def test_a_query_that_runs_too_long_is_stopped_and_may_be_tried_again() -> None:
 @pytest.mark.parametrize("turn", range(4))
 def test_ctrl_c_in_the_middle_of_a_query_is_ctrl_c_and_no_error_of_the_rules(engine: Engine, turn: int) -> None:
     rows: dict[str, Floats | Times] = {"x": np.ones(200_000), "row": np.arange(200_000)}
+    engine.parse("SELECT 1")  # its start is not in the middle of a query
 
     def work() -> None:
         pressed.start()
@@ -378,3 +381,29 @@ def test_what_runs_is_written_from_the_tree_and_not_from_the_text() -> None:
     assert "\"close\" > CAST('1.5' AS DOUBLE)" in rules._deciding
     assert "HIGH" not in rules._deciding
     assert "1.50" not in rules._deciding
+
+
+def test_an_engine_that_was_started_is_the_one_that_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    locked_down = engine_module._locked_down
+
+    def noting() -> duckdb.DuckDBPyConnection:
+        started.append(threading.current_thread().name)
+        return locked_down()
+
+    monkeypatch.setattr(engine_module, "_locked_down", noting)
+    engine = Engine()
+    engine.start().join()
+    assert engine.parse("SELECT 1")["error"] is False
+    assert started == ["engine of rules"]
+
+
+def test_an_engine_that_cannot_start_says_so_to_who_asks_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing() -> duckdb.DuckDBPyConnection:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(engine_module, "_locked_down", failing)
+    engine = Engine()
+    engine.start().join()
+    with pytest.raises(MemoryError, match="no room"):
+        engine.parse("SELECT 1")

@@ -14,8 +14,10 @@ import anyio.to_thread
 import pytest
 from mcp import Client
 
+from mcp_server import __main__ as program
 from mcp_server import app
 from mcp_server.app import build_server
+from mcp_server.domain.rules.engine import Engine
 from mcp_server.once_listed import SWITCH_S, OnceListed
 from mcp_server.settings import ServerSettings
 
@@ -224,3 +226,14 @@ async def test_nothing_begins_after_the_end() -> None:
     await answer(ahead)
     ahead.end()
     assert steps.threads == []
+
+
+@pytest.mark.parametrize("for_a_run", [False, True])
+def test_the_engine_of_rules_starts_beside_the_imports_of_a_run_s_server_and_of_no_other(
+    home: Path, monkeypatch: pytest.MonkeyPatch, for_a_run: bool
+) -> None:
+    happened = []
+    monkeypatch.setattr(Engine, "start", lambda _: happened.append("engine"))
+    monkeypatch.setattr(app, "build_server", lambda *_, **__: happened.append("server"))
+    program._composed(program._parser().parse_args(["--http", "--port", "0", *(["--for-a-run"] * for_a_run)]))
+    assert happened == [*(["engine"] * for_a_run), "server"]

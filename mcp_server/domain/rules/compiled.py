@@ -19,7 +19,7 @@ from mcp_server.domain.indicators.parse import parse_specs
 from mcp_server.domain.indicators.spec import Spec
 from mcp_server.domain.rules import queries
 from mcp_server.domain.rules.beginnings import UNSOUND, unsound_conditions
-from mcp_server.domain.rules.engine import Engine, Table
+from mcp_server.domain.rules.engine import Engine, Table, rules_engine
 from mcp_server.domain.rules.missing_news import why_undefined
 from mcp_server.domain.rules.reader import read_rule
 from mcp_server.domain.rules.series import Codes, RuleSeries
@@ -266,7 +266,7 @@ def compile_rules(rules: Rules, timeframe: str) -> CompiledRules:
         raise BadInput(" ".join(f"{name}: {wrong}" for name, wrong in errors))
     for name, wrong in errors:
         raise BadInput(f"{name}: {wrong.problem}", wrong.remedy)
-    return CompiledRules(_engine(), specs, read, timeframe)
+    return CompiledRules(rules_engine(), specs, read, timeframe)
 
 
 def read_condition(name: RuleName, text: str, specs: Sequence[Spec]) -> Rule:
@@ -277,15 +277,9 @@ def read_condition(name: RuleName, text: str, specs: Sequence[Spec]) -> Rule:
         UnknownColumn: it uses a column that there is not.
     """
     columns = [*CANDLE_COLUMNS, *(column for spec in specs for column in spec.columns)]
-    rule = Rule(name, text, read_rule(_engine(), text, columns))
-    CompiledRules(_engine(), specs, [rule], _ANY_TIMEFRAME).bind()
+    rule = Rule(name, text, read_rule(rules_engine(), text, columns))
+    CompiledRules(rules_engine(), specs, [rule], _ANY_TIMEFRAME).bind()
     return rule
-
-
-@lru_cache(maxsize=1)
-def _engine() -> Engine:
-    """Make the engine when the first rule is compiled: one for the process, as it holds nothing."""
-    return Engine()
 
 
 def _looks_ahead(earlier: Candles) -> BadInput:

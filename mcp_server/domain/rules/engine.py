@@ -1,22 +1,26 @@
 """The engine under the rules: an in-memory DuckDB that can reach nothing, change nothing and not run for long."""
 
 import json
-from collections.abc import Callable, Mapping
-from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-import numpy.typing as npt
-
-from mcp_server.domain.candles import Floats, Times
 from mcp_server.domain.rules.time_limit import TimeLimit
 from mcp_server.domain.unbroken import WORK
 from mcp_server.errors import BadInput, Retryable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import duckdb
+    import numpy.typing as npt
+
+    from mcp_server.domain.candles import Floats, Times
 
 ResultT = TypeVar("ResultT")
-Table = Mapping[str, Floats | Times]
+Table: TypeAlias = "Mapping[str, Floats | Times]"
 """Columns of one length by their names."""
 
 TIME_LIMIT_S = 10.0
@@ -55,6 +59,20 @@ class Engine:
         with WORK.unbroken(), self._changing:
             self._database = None  # its own `close` would close the connections of calls, too
         give_back_memory()
+
+    def start(self) -> Thread:
+        """Start the database in a thread, beside imports, and return that: DuckDB needs no Python for most of it.
+
+        What goes wrong there goes wrong again for the first call, which raises it.
+        """
+
+        def work() -> None:
+            with WORK.unbroken(), suppress(Exception):
+                self._connection()
+
+        thread = Thread(target=work, name="engine of rules", daemon=True)
+        thread.start()
+        return thread
 
     def _connection(self) -> "duckdb.DuckDBPyConnection":
         with self._changing:
@@ -95,10 +113,10 @@ class Engine:
 
         return self._run(work)
 
-    def columns(self, sql: str, table: Table) -> dict[str, npt.NDArray[Any]]:
+    def columns(self, sql: str, table: Table) -> "dict[str, npt.NDArray[Any]]":
         """Run one SELECT as `query` does, and return its columns as arrays by their names; none may hold a NULL."""
 
-        def work(connection: "duckdb.DuckDBPyConnection") -> dict[str, npt.NDArray[Any]]:
+        def work(connection: "duckdb.DuckDBPyConnection") -> "dict[str, npt.NDArray[Any]]":
             connection.register(TABLE, dict(table))
             try:
                 return connection.execute(sql).fetchnumpy()
@@ -141,3 +159,9 @@ def _locked_down() -> "duckdb.DuckDBPyConnection":
     for setting in _LOCK_DOWN:
         database.execute(f"SET {setting}")
     return database
+
+
+@lru_cache(maxsize=1)
+def rules_engine() -> Engine:
+    """Return the engine of this process, made when it is first asked for: one is enough, as it holds nothing."""
+    return Engine()
