@@ -11,11 +11,12 @@ import warnings
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from time import monotonic, time
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from mcp_server.errors import Misconfigured, Retryable, TraderError
+from runner.backtest.cluster_workers import left_over, remove_silent, threads_of
 from runner.backtest.executors import SharingExecutor
 from runner.backtest.sweep import WorkersEnded
 from runner.backtest.versions import difference, versions
@@ -24,6 +25,7 @@ from runner.installed import install
 try:
     import dask
     from distributed import Client, KilledWorker, Security
+    from distributed.client import FutureCancelledError
     from distributed.comm import connect
 except ImportError:
     raise Misconfigured(
@@ -41,9 +43,13 @@ CLOSE_S = 1
 NOBODY_S = 60.0
 """So long a sweep waits for workers that all went away: what starts them may start them anew."""
 
-LOOK_AGAIN_S = 2.0
+LOOK_S, LOOK_AGAIN_S = 0.2, 2.0
 SILENT_S = 30.0
 """A worker tells the scheduler every few seconds that it is there: one that does not for so long has stopped."""
+
+SENT_AGAIN = 3
+SCHEDULER_GONE = ("scheduler-connection-lost", "scheduler-restart")
+"""For these reasons Dask takes a call back when there is no use in sending it again."""
 
 RESTART = "Restart the workers, and try again, maybe with a shorter range."
 
@@ -57,13 +63,15 @@ def cluster(address: str) -> Iterator[ClusterExecutor]:
 
     Raises:
         Misconfigured: the address or its TLS is wrong, or a worker has other versions than this machine.
-        Retryable: nobody answers there, or no worker is there.
+        Retryable: nobody answers there, no worker is there, or all still compute what an earlier sweep has left.
     """
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it logs to the terminal what ends as an error here
     client = _connected(address)
     try:
         _check_workers(client, address)
-        yield ClusterExecutor(client, address)
+        executor = ClusterExecutor(client, address)
+        executor.wait_for_one()
+        yield executor
     finally:
         with suppress(TimeoutError, OSError):
             client.close(CLOSE_S)  # the scheduler forgets what it was to compute for this client
@@ -74,9 +82,9 @@ class ClusterExecutor(SharingExecutor):
 
     def __init__(self, client: Client, address: str) -> None:
         self._client, self._address = client, address
-        self._executor = client.get_executor(pure=False)
-        self._calls = dict[Future[Any], tuple[str, Future[Any]]]()
+        self._calls = dict[Future[Any], Any]()  # what the client has of each
         self._hang, self._fit, self._threads = set[str](), list[str](), 0
+        self._left = left_over(client, threads_of(client))
         self._looked = self._seen = monotonic()
         self._look()
 
@@ -87,35 +95,55 @@ class ClusterExecutor(SharingExecutor):
             self._look()
         return _EACH * max(self._threads, 1)
 
+    def wait_for_one(self) -> None:
+        """Wait for a worker that computes nothing of an earlier sweep. Raise `Retryable` where none is for a minute."""
+        until = monotonic() + NOBODY_S
+        while not self._fit:
+            if monotonic() > until:
+                problem = (
+                    f"Each worker of the cluster at {self._address} still computes what an earlier sweep has left."
+                )
+                raise Retryable(problem, "Restart the workers, and try again.")
+            sleep(LOOK_S)
+            self.check()
+
     def share(self, task: BacktestTask) -> Any:
         """Send a task to one worker, from which the others fetch it; a worker that ends with it costs another send."""
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
-            return self._client.submit(_same, task, pure=False, workers=self._fit if self._hang else None)
+            return self._client.submit(_same, task, pure=False, **self._where())
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Have a worker call a function; what `share` has returned is a task there."""
-        told, key = Future[Any](), f"_call-{uuid4().hex}"
-        if self._hang and not self._fit:
+        told = Future[Any]()
+        if (others := self._hang | self._left) and not self._fit:
             told.set_exception(
-                WorkersEnded(f"No worker is left: {', '.join(sorted(self._hang))} did not come to an end.", RESTART)
+                WorkersEnded(f"No worker is left: {', '.join(sorted(others))} did not come to an end.", RESTART)
             )
             return told
-        where = {"workers": self._fit} if self._hang else {}
-        computed = self._executor.submit(_call, versions(), fn, *args, key=key, **where, **kwargs)
-        self._calls[told] = key, computed
-        computed.add_done_callback(lambda done: self._tell(done, told))
+
+        def send() -> Any:
+            key = f"_call-{uuid4().hex}"
+            self._calls[told] = self._client.submit(
+                _call, versions(), fn, *args, key=key, pure=False, **self._where(), **kwargs
+            )
+            return self._calls[told]
+
+        self._client.loop.add_callback(self._tell, told, send(), send)
         return told
 
     def take_back(self, calls: Collection[Future[Any]]) -> bool:
-        """Give up calls: workers that stopped leave the cluster, and others that hang get no call of this sweep."""
-        known = [self._calls.pop(call) for call in calls if call in self._calls]
-        if not self._client.run_on_scheduler(_remove_silent, silent_s=SILENT_S):
-            late = {key for key, _ in known}
+        """Give up calls: workers that stopped leave the cluster, and others that hang get no call of this sweep.
+
+        Where one has stopped, all calls are lost: others may have waited for the candles that it was to send them.
+        """
+        stopped = bool(self._client.run_on_scheduler(remove_silent, silent_s=SILENT_S))
+        lost = [one for call in (list(self._calls) if stopped else calls) if (one := self._calls.pop(call, None))]
+        if not stopped:
+            late = {one.key for one in lost}
             self._hang |= {worker for worker, keys in self._client.processing().items() if late & set(keys)}
-        for _, computed in known:
-            computed.cancel()
+        self._client.cancel(lost)
         self._look()
-        return False
+        return stopped
 
     def check(self) -> None:
         """Raise `Retryable` where no worker has been there for a minute."""
@@ -123,35 +151,59 @@ class ClusterExecutor(SharingExecutor):
         if self._looked - self._seen > NOBODY_S:
             raise Retryable(f"All workers of the cluster at {self._address} have ended.", "Start them, and try again.")
 
+    def _where(self) -> dict[str, list[str]]:
+        """Return which workers may be given something, if not all."""
+        return {"workers": self._fit} if self._hang or self._left else {}
+
     def _look(self) -> None:
-        threads = _threads(self._client)
+        threads = threads_of(self._client)
         self._looked = monotonic()
         self._seen = self._looked if threads else self._seen
-        self._fit = [worker for worker in threads if worker not in self._hang]
+        self._left = left_over(self._client, self._left & threads.keys())
+        self._fit = [worker for worker in threads if worker not in self._hang | self._left]
         self._threads = sum(threads[worker] for worker in self._fit)
 
-    def _tell(self, computed: Future[Any], told: Future[Any]) -> None:
-        self._calls.pop(told, None)
-        if computed.cancelled():
-            told.set_exception(
-                Retryable(f"The connection to the cluster at {self._address} was lost.", "Try again when it is there.")
-            )
-            return
-        error = computed.exception()
+    async def _tell(self, told: Future[Any], computed: Any, send: Callable[[], Any]) -> None:
+        """Tell what came of a call, in the client's thread.
+
+        Dask's own executor looks at the state of a call once it has the result: by then the worker may have ended.
+        """
+        try:
+            result, error = await self._result(told, computed, send), None
+        except (Exception, FutureCancelledError) as raised:
+            result, error = None, self._error(raised)
+        if self._calls.pop(told, None) is None:
+            return  # it was taken back
         if error is None:
-            told.set_result(computed.result())
-        elif isinstance(error, KilledWorker):
-            told.set_exception(
-                WorkersEnded(
-                    f"{error.allowed_failures + 1} workers ended while they computed it, maybe because memory ran out.",
-                    "See what the workers log, or try again with a shorter range.",
-                )
-            )
-        elif isinstance(error, TraderError):
-            told.set_exception(error)
+            told.set_result(result)
         else:
-            problem = f"The cluster at {self._address} failed with {type(error).__name__}: {error}."
-            told.set_exception(Retryable(problem, "See what its scheduler and workers log, and try again."))
+            told.set_exception(error)
+
+    async def _result(self, told: Future[Any], computed: Any, send: Callable[[], Any]) -> Any:
+        """Wait for a call. One that the scheduler has forgotten, as its worker ended, is sent again."""
+        for _ in range(SENT_AGAIN):
+            try:
+                return await computed._result()
+            except FutureCancelledError as error:
+                if error.reason in SCHEDULER_GONE or self._client.status != "running" or told not in self._calls:
+                    raise
+                computed = send()
+        return await computed._result()
+
+    def _error(self, error: BaseException) -> TraderError:
+        if isinstance(error, FutureCancelledError):
+            return Retryable(
+                f"The connection to the cluster at {self._address} was lost.", "Try again when it is there."
+            )
+        if isinstance(error, KilledWorker):
+            return WorkersEnded(
+                f"{error.allowed_failures + 1} workers ended while they computed it, maybe because memory ran out.",
+                "See what the workers log, or try again with a shorter range.",
+            )
+        if isinstance(error, TraderError):
+            return error
+        problem = f"The cluster at {self._address} failed with {type(error).__name__}: {error}."
+        return Retryable(problem, "See what its scheduler and workers log, and try again.")
 
 
 def _connected(address: str) -> Client:
@@ -185,7 +237,7 @@ def _check_workers(client: Client, address: str) -> None:
         client.wait_for_workers(1, timeout=WORKERS_S)
         asked = client.sync(client._run, versions, on_error="return", callback_timeout=ANSWER_S)
     except TimeoutError:
-        if _threads(client):
+        if threads_of(client):
             problem, remedy = "A worker of it does not answer", "See what its workers log, and try again."
         else:
             listening = "--host ITS-ADDRESS --dashboard-address 127.0.0.1:0"
@@ -204,21 +256,6 @@ def _differs(worker: str, wrong: str) -> Misconfigured:
     return Misconfigured(
         f"The worker {worker} may compute other figures: {wrong}.", "Install the same versions on both, and try again."
     )
-
-
-def _threads(client: Client) -> dict[str, int]:
-    """Return how many threads each worker has."""
-    workers = client.scheduler_info(n_workers=-1)["workers"]
-    return {address: worker["nthreads"] for address, worker in workers.items()}
-
-
-async def _remove_silent(silent_s: float, dask_scheduler: Any = None) -> list[str]:
-    """Remove the workers that have been silent for so long, on the scheduler: others compute what they had."""
-    workers = dask_scheduler.workers.values()
-    silent = [worker.address for worker in workers if time() - worker.last_seen > silent_s]
-    for address in silent:
-        await dask_scheduler.remove_worker(address, stimulus_id="claude-trader-silent", expected=True)
-    return silent
 
 
 def _same(task: BacktestTask) -> BacktestTask:

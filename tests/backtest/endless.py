@@ -1,7 +1,20 @@
-"""A strategy with which no process comes to an end, but for the one that made it."""
+"""A strategy with which no process comes to an end, but for the one that made it; and a call that waits."""
 
 import os
 import signal
+from threading import Event
+
+TOLD = Event()
+
+
+def until_told() -> None:
+    """Wait in a worker's thread until `tell` is called in its process."""
+    TOLD.wait()
+
+
+def tell() -> None:
+    """Let the calls of this process end that wait."""
+    TOLD.set()
 
 
 class Endless:

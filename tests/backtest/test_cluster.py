@@ -166,7 +166,13 @@ def test_a_worker_that_comes_later_is_compared_before_it_computes(
             sweep(task(), GRID, executor, every=False, told=silent)
 
 
-@pytest.mark.usefixtures("swept")
+@pytest.fixture
+def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each variant is a call of its own."""
+    monkeypatch.setattr("runner.backtest.sweep.MOST_TOGETHER", 1)
+
+
+@pytest.mark.usefixtures("swept", "one_by_one")
 def test_ctrl_c_takes_back_what_has_not_begun(rig: DaskCluster) -> None:
     from distributed import Client
 
@@ -271,6 +277,7 @@ def test_a_worker_that_is_killed_in_the_middle_costs_nothing_but_time(tmp_path: 
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("one_by_one")
 def test_a_worker_that_holds_the_candles_may_end_before_another_has_them_and_one_that_comes_late_helps(
     tmp_path: Path,
 ) -> None:

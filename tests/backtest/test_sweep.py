@@ -149,27 +149,33 @@ class OneByOne(WorkingExecutor):
         raise AssertionError(calls)
 
 
-def sizes(kinds: str, most: int, at_once: int = 1) -> list[str]:
+def together(kinds: str, most: int) -> list[str]:
     """Return the kinds of variants, a letter for each, as they go together."""
     calls = []
     while kinds:
-        count = min(most, -(-len(kinds) // at_once))
-        count = sweeps._unbroken(kinds[: count + 1], count)
+        count = sweeps._unbroken(kinds[: most + 1], min(most, len(kinds)))
         calls.append(kinds[:count])
         kinds = kinds[count:]
     return calls
 
 
 def test_variants_of_the_same_indicators_go_to_one_worker_together() -> None:
-    assert sizes("aaaabbbbcccc", 6) == ["aaaa", "bbbb", "cccc"]
-    assert sizes("aaaabbbbcccc", 4) == ["aaaa", "bbbb", "cccc"]
-    assert sizes("abcdefgh", 3) == ["abc", "def", "gh"]
-    assert sizes("aaaaaaa", 3) == ["aaa", "aaa", "a"]
-    assert sizes("aabbbbbbbc", 4) == ["aa", "bbbb", "bbbc"]
+    assert together("aaaabbbbcccc", 6) == ["aaaa", "bbbb", "cccc"]
+    assert together("aaaabbbbcccc", 4) == ["aaaa", "bbbb", "cccc"]
+    assert together("abcdefgh", 3) == ["abc", "def", "gh"]
+    assert together("aaaaaaa", 3) == ["aaa", "aaa", "a"]
+    assert together("aabbbbbbbc", 4) == ["aa", "bbbb", "bbbc"]
 
 
-def test_calls_become_smaller_towards_the_end_so_that_no_worker_waits_for_another_long() -> None:
-    assert [len(call) for call in sizes("a" * 40, 8, at_once=4)] == [8, 8, 6, 5, 4, 3, 2, 1, 1, 1, 1]
+def test_calls_become_smaller_towards_the_end_so_that_no_worker_waits_long_for_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(look_ahead, "CUTS", 5)
+    executor = OneByOne(2)
+    grid = variants(strategy(), ["40=" + ",".join(str(level) for level in range(31, 40))])
+    swept = sweep(task(), grid, executor, every=False, told=silent)
+    assert [one.variant for one in swept] == grid
+    assert [len(call) for call in executor.calls] == [5, 3, 1, 1]
 
 
 @pytest.mark.parametrize(("candles", "together"), [(100, 4), (2_200, 1)])

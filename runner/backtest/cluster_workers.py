@@ -1,0 +1,51 @@
+"""What the scheduler of a Dask cluster is asked about its workers: who is there, who is busy, who is silent."""
+
+from __future__ import annotations
+
+from time import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from distributed import Client
+
+BUSY_S = 1
+"""So long workers have to say what they compute."""
+
+
+def threads_of(client: Client) -> dict[str, int]:
+    """Return how many threads each worker has."""
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    return {address: worker["nthreads"] for address, worker in workers.items()}
+
+
+def left_over(client: Client, workers: Collection[str]) -> set[str]:
+    """Return which workers compute what nobody waits for, and which do not answer: the scheduler calls them idle."""
+    if not workers:
+        return set()
+    try:
+        asked = client.sync(client._run, _computing, workers=list(workers), on_error="ignore", callback_timeout=BUSY_S)
+    except TimeoutError:
+        return set(workers)
+    waited_for = client.run_on_scheduler(_waited_for, keys=[key for keys in asked.values() for key in keys])
+    return {worker for worker, keys in asked.items() if not waited_for.issuperset(keys)}
+
+
+def _computing(dask_worker: Any) -> list[str]:
+    """Return the tasks that a worker computes: also one that the client has taken back, as nothing ends it."""
+    return list(dask_worker.active_threads.values())
+
+
+def _waited_for(keys: list[str], dask_scheduler: Any) -> set[str]:
+    """Return which of these tasks the scheduler knows: it forgets those that no client waits for."""
+    return {key for key in keys if key in dask_scheduler.tasks}
+
+
+async def remove_silent(silent_s: float, dask_scheduler: Any = None) -> list[str]:
+    """Remove the workers that have been silent for so long, on the scheduler: others compute what they had."""
+    workers = dask_scheduler.workers.values()
+    silent = [worker.address for worker in workers if time() - worker.last_seen > silent_s]
+    for address in silent:
+        await dask_scheduler.remove_worker(address, stimulus_id="claude-trader-silent", expected=True)
+    return silent
