@@ -13,12 +13,13 @@ import pytest
 
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.setting_types import TokenEntry
-from tests.http.conftest import TOKENS, Guarded, guarded
+from tests.http.conftest import PUBLIC, TOKENS, Guarded, guarded
 from tests.rigs.browser import Browser, browser
 from tests.rigs.forked_server import drawing_forked
 from tests.rigs.sample_home import SampleHome, sample_home
 
 NOW = datetime(2026, 5, 20, 12, 0, 41, tzinfo=UTC)
+UNREACHABLE = {"kraken": "http://127.0.0.1:9"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,9 @@ class Site:
 def site_on(home: Path, tokens: Mapping[str, TokenEntry]) -> Iterator[Site]:
     """Serve a sample home until the block ends."""
     sample = sample_home(home, NOW)
-    settings = ServerSettings(home=home, exchange="simulated", tokens=dict(tokens), calls_per_minute=1_000_000)
+    settings = ServerSettings(
+        home=home, exchange="simulated", exchange_urls=UNREACHABLE, tokens=dict(tokens), calls_per_minute=1_000_000
+    )
     try:
         with drawing_forked(), guarded(settings, clock=lambda: NOW) as server:
             yield Site(server, sample)
@@ -49,18 +52,30 @@ def site_on(home: Path, tokens: Mapping[str, TokenEntry]) -> Iterator[Site]:
         sample.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A server of one's own machine: it asks for no token."""
+    """A server of one's own machine, for all files that one process runs: who adds to its home takes that back.
+
+    It asks for no token.
+    """
     with site_on(tmp_path_factory.mktemp("site"), {}) as up:
         yield up
 
 
-@pytest.fixture(scope="module")
-def guarded_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A server with a token that reads and one that writes: `READS` and `WRITES` of tests/http/conftest.py."""
-    with site_on(tmp_path_factory.mktemp("site"), TOKENS) as up:
+@pytest.fixture(scope="package")
+def guarded_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """A server of an empty home with a token that reads and one that writes, READS and WRITES, and a public name."""
+    home = tmp_path_factory.mktemp("home")
+    with guarded(ServerSettings(home=home, exchange="simulated", tokens=TOKENS, public_hosts=(PUBLIC,))) as up:
         yield up
+
+
+@pytest.fixture(scope="package")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server of an empty home: nothing is written into it."""
+    settings = ServerSettings(home=tmp_path_factory.mktemp("empty"), exchange="simulated")
+    with guarded(settings, clock=lambda: NOW) as up:
+        yield f"http://127.0.0.1:{up.port}/"
 
 
 @pytest.fixture(scope="package")

@@ -1,12 +1,17 @@
 """What the page of a strategy is to show, found without the page: by the tools, and by SQL over the journal."""
 
+import shutil
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import anyio
 from mcp import Client
 
+from mcp_server.domain.strategy.strategy import Strategy
 from tests.page.conftest import Site
+from tests.rigs.sample_runs import SampleRun, enter_runs
 
 JUDGED = """
 SELECT a.signal, o.r, o.cost_bps FROM executions e JOIN analysis_results a ON a.execution_id = e.id
@@ -39,6 +44,28 @@ def row_of(site: Site, name: str) -> dict[str, Any]:
 def selected(site: Site, sql: str, *values: Any) -> list[tuple[Any, ...]]:
     """Return rows of the journal."""
     return site.sample.database.read(lambda connection: connection.execute(sql, [*values]).fetchall())
+
+
+@contextmanager
+def with_strategy(site: Site, strategy: Strategy, runs: Sequence[SampleRun]) -> Iterator[list[int]]:
+    """Let the home have one more strategy, with runs, until the block ends; give the ids of the runs."""
+    site.sample.folders.write(strategy)
+    ids = enter_runs(site.sample.database, strategy.name, runs)
+    try:
+        yield ids
+    finally:
+        forget(site, ids)
+        shutil.rmtree(site.sample.root / "strategies" / strategy.name)
+
+
+def forget(site: Site, run_ids: Sequence[int]) -> None:
+    """Take runs out of the journal: other tests find it as it was, in whatever order they run."""
+
+    def work(journal: Any) -> None:
+        for table, column in (("analysis_results", "execution_id"), ("executions", "id")):
+            journal.execute(f"DELETE FROM {table} WHERE list_contains(?, {column})", [[*run_ids]])
+
+    site.sample.database.write(work)
 
 
 def kinds_of_slots(site: Site, name: str) -> dict[str, int]:

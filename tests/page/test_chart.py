@@ -5,9 +5,7 @@ from typing import Any
 
 import pytest
 
-from mcp_server.settings import ServerSettings
 from mcp_server.storage.assets import FOLDER
-from tests.http.conftest import guarded
 from tests.rigs.browser import Browser, OpenPage
 
 MINUS = "\N{MINUS SIGN}"
@@ -77,12 +75,8 @@ class Chart:
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[OpenPage]:
-    settings = ServerSettings(home=tmp_path_factory.mktemp("home"), exchange="simulated")
-    with (
-        guarded(settings) as server,
-        chromium.open(f"http://127.0.0.1:{server.port}/#/costs", timezone_id="America/New_York") as opened,
-    ):
+def opened(empty: str, chromium: Browser) -> Iterator[OpenPage]:
+    with chromium.open(f"{empty}#/costs", timezone_id="America/New_York") as opened:
         yield opened
         assert opened.complaints == []
 

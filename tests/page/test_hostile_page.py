@@ -71,7 +71,9 @@ PLACES = [
     "", "strategy/btc-trend", "strategy/eth-two-analysts", "strategy/eth-two-analysts?tab=record",
     "strategy/btc-trend?tab=backtests", "strategy/eth-two-analysts?tab=files", "market?symbol=BTC/USDT", "costs",
 ]  # fmt: skip
+FEW = ["", PLACES[1], "strategy/eth-two-analysts?tab=files", "costs"]
 NOWHERE = "nonsense"
+REMEDY = f"{MARKUP[0]} as a remedy"
 ALIVE = "main :is(img, iframe, object, embed, style, link, base, meta, form[action], [onerror], [onload])"
 OPEN_SOME = """() => [...document.querySelectorAll("main :is([aria-expanded=false], details:not([open]) > summary)")]
     .filter((node) => node.checkVisibility()).slice(0, 5).forEach((node) => node.click())"""
@@ -141,18 +143,21 @@ def lies_still(opened: OpenPage) -> None:
     assert opened.page.locator("script").count() == 1
 
 
+@pytest.mark.parametrize(
+    "places", [pytest.param(FEW, id="few"), pytest.param(PLACES, id="all", marks=pytest.mark.long)]
+)
 def test_nothing_of_a_hostile_text_comes_to_life_in_any_view_and_all_are_shown_as_they_are(
-    site: Site, chromium: Browser
+    site: Site, chromium: Browser, places: list[str]
 ) -> None:
     with hostile(site, chromium) as opened:
-        for place in PLACES:
+        for place in places:
             goes_to(opened, place)
             if place == PLACES[1]:
-                for _ in range(3):
+                for _ in range(3 if places is PLACES else 1):
                     settled(opened)
                     opened.page.get_by_role("button", name="Show older runs").click()
                 shown = opened.page.locator("main").text_content()
-                assert sum(text in shown for text in ALL) >= 50
+                assert sum(text in shown for text in ALL) >= (50 if places is PLACES else 25)
             lies_still(opened)
 
 
@@ -161,11 +166,12 @@ def test_nothing_of_a_hostile_text_comes_to_life_in_any_view_and_all_are_shown_a
     ["", "market?symbol=BTC/USDT", *(pytest.param(name, marks=pytest.mark.long) for name in (PLACES[1], "costs"))],
 )
 def test_nor_does_an_error(site: Site, chromium: Browser, place: str) -> None:
-    parts = {"claude-trader/problem": " ".join(ALL), "claude-trader/remedy": MARKUP[0], "claude-trader/kind": MARKUP[1]}
+    parts = {"claude-trader/problem": " ".join(ALL), "claude-trader/remedy": REMEDY, "claude-trader/kind": MARKUP[1]}
     result = {"content": [{"type": "text", "text": "no"}], "isError": True, "_meta": parts}
     with hostile(site, chromium) as opened:
         goes_to(opened, place)
+        settled(opened)  # else load would decide whether it was ever filled
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "result": result})
         opened.page.route("**/mcp", lambda route: route.fulfill(body=body, content_type="application/json"))
-        opened.page.get_by_text(MARKUP[0]).first.wait_for()
+        opened.page.get_by_text(REMEDY).first.wait_for()
         lies_still(opened)

@@ -1,7 +1,6 @@
 """Signing in at the page in a real browser, why it is refused, and how a session ends."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +27,9 @@ def settings(home: Path) -> ServerSettings:
     return ServerSettings(home=home, exchange="simulated", tokens=TOKENS, public_hosts=(PUBLIC,))
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    with guarded(settings(tmp_path_factory.mktemp("home"))) as up:
-        yield up
-
-
-def market(server: Guarded, query: str = "", site: str = "http://127.0.0.1") -> str:
-    return f"{site}:{server.port}/{query}#/market?symbol=BTC/USDT"
+def costs(server: Guarded, query: str = "", site: str = "http://127.0.0.1") -> str:
+    """Return the address of a view that asks the server, and takes the browser little work."""
+    return f"{site}:{server.port}/{query}#/costs?days=7"
 
 
 def token_field(opened: OpenPage) -> Any:
@@ -69,20 +63,20 @@ def refusal(opened: OpenPage) -> str:
 
 @SIZES
 def test_who_signs_in_by_the_keyboard_comes_to_the_place_that_was_asked_for(
-    server: Guarded, chromium: Browser, size: tuple[int, int]
+    guarded_page: Guarded, chromium: Browser, size: tuple[int, int]
 ) -> None:
-    with chromium.open(market(server), size) as opened:
+    with chromium.open(costs(guarded_page), size) as opened:
         sign_in(opened, READS)
         assert is_signed_in(opened)
-        assert opened.page.url == market(server)
+        assert opened.page.url == costs(guarded_page)
         assert not opened.is_wider_than_the_screen()
         assert set(opened.complaints) <= {UNAUTHORIZED}
         opened.page.reload()
         assert is_signed_in(opened)
 
 
-def test_no_script_and_no_address_has_the_token_or_the_session(server: Guarded, chromium: Browser) -> None:
-    with chromium.open(market(server)) as opened:
+def test_no_script_and_no_address_has_the_token_or_the_session(guarded_page: Guarded, chromium: Browser) -> None:
+    with chromium.open(costs(guarded_page)) as opened:
         sign_in(opened, WRITES)
         assert is_signed_in(opened)
         cookies = {cookie["name"]: cookie for cookie in opened.page.context.cookies()}
@@ -100,11 +94,13 @@ def test_no_script_and_no_address_has_the_token_or_the_session(server: Guarded, 
         assert session["value"] not in written
 
 
-def test_a_wrong_token_is_refused_in_words_and_the_right_one_taken_then(server: Guarded, chromium: Browser) -> None:
-    with chromium.open(market(server)) as opened:
+def test_a_wrong_token_is_refused_in_words_and_the_right_one_taken_then(
+    guarded_page: Guarded, chromium: Browser
+) -> None:
+    with chromium.open(costs(guarded_page)) as opened:
         sign_in(opened, "wrong-token")
         assert "The server does not know this token." in refusal(opened)
-        assert opened.page.url == market(server)
+        assert opened.page.url == costs(guarded_page)
         assert token_field(opened).input_value() == ""
         assert not any("wrong-token" in address for address in opened.requests)
         sign_in(opened, READS)
@@ -116,7 +112,7 @@ def test_after_too_many_attempts_the_page_says_when_to_try_again(home: Path, chr
         for _ in range(EACH_PER_MINUTE):
             try_to_sign_in(server, b"token=guess", **OWN)
         opened.page.clock.install()
-        opened.page.goto(market(server))
+        opened.page.goto(costs(server))
         sign_in(opened, READS)
         assert "There were too many attempts. Try again in 6 s." in refusal(opened)
         button = opened.page.get_by_role("button", name="Sign in")
@@ -126,18 +122,20 @@ def test_after_too_many_attempts_the_page_says_when_to_try_again(home: Path, chr
         assert button.is_enabled()
 
 
-def test_an_address_that_claims_a_refusal_shows_words_of_the_page_only(server: Guarded, chromium: Browser) -> None:
-    with chromium.open("about:blank") as opened:
+def test_an_address_that_claims_a_refusal_shows_words_of_the_page_only(
+    guarded_page: Guarded, chromium: Browser
+) -> None:
+    with chromium.open(costs(guarded_page)) as opened:
         for words in ("<b>no</b>", "wait&seconds=<b>", "wait&seconds=1e999", "wait&seconds=99999", "wait"):
-            opened.page.goto(market(server, f"?refused={words}"))
+            opened.page.goto(costs(guarded_page, f"?refused={words}"))
             assert re.search("^The server does not know this token|Try again in (9|99) s", refusal(opened)), words
-            assert opened.page.url == market(server)
+            assert opened.page.url == costs(guarded_page)
 
 
 def test_signing_out_ends_the_session_and_the_back_button_brings_nothing_back(
-    server: Guarded, chromium: Browser
+    guarded_page: Guarded, chromium: Browser
 ) -> None:
-    with chromium.open(market(server)) as opened:
+    with chromium.open(costs(guarded_page)) as opened:
         sign_in(opened, READS)
         assert is_signed_in(opened)
         with opened.page.expect_navigation():
@@ -148,8 +146,10 @@ def test_signing_out_ends_the_session_and_the_back_button_brings_nothing_back(
         assert opened.page.get_by_role("button", name="Sign out").count() == 0
 
 
-def test_when_its_token_is_dropped_the_open_page_asks_for_one_and_rests(server: Guarded, chromium: Browser) -> None:
-    with chromium.open(f"http://127.0.0.1:{server.port}/", fresh=True) as opened:
+def test_when_its_token_is_dropped_the_open_page_asks_for_one_and_rests(
+    guarded_page: Guarded, chromium: Browser
+) -> None:
+    with chromium.open(f"http://127.0.0.1:{guarded_page.port}/", fresh=True) as opened:
         sign_in(opened, READS)
         assert is_signed_in(opened)
         opened.page.clock.install()
@@ -166,8 +166,8 @@ def test_when_its_token_is_dropped_the_open_page_asks_for_one_and_rests(server: 
         assert is_signed_in(opened)
 
 
-def test_what_is_typed_stays_when_another_call_is_refused(server: Guarded, chromium: Browser) -> None:
-    with chromium.open(market(server)) as opened:
+def test_what_is_typed_stays_when_another_call_is_refused(guarded_page: Guarded, chromium: Browser) -> None:
+    with chromium.open(costs(guarded_page)) as opened:
         token_field(opened).fill("half a tok")
         with opened.page.expect_response("**/mcp") as asked:
             opened.page.get_by_role("button", name="Live").click()
@@ -176,11 +176,11 @@ def test_what_is_typed_stays_when_another_call_is_refused(server: Guarded, chrom
         assert token_field(opened).input_value() == "half a tok"
 
 
-def test_who_signs_in_at_one_tab_is_signed_in_at_the_other(server: Guarded, chromium: Browser) -> None:
-    with chromium.open(market(server)) as opened:
+def test_who_signs_in_at_one_tab_is_signed_in_at_the_other(guarded_page: Guarded, chromium: Browser) -> None:
+    with chromium.open(costs(guarded_page)) as opened:
         token_field(opened)
         other = OpenPage(opened.page.context.new_page())
-        other.page.goto(market(server))
+        other.page.goto(costs(guarded_page))
         sign_in(other, READS)
         assert is_signed_in(other)
         with opened.page.expect_navigation():
@@ -188,24 +188,24 @@ def test_who_signs_in_at_one_tab_is_signed_in_at_the_other(server: Guarded, chro
         assert is_signed_in(opened)
 
 
-def test_without_tls_the_origin_speaks_for_the_page_which_warns(server: Guarded, chromium: Browser) -> None:
+def test_without_tls_the_origin_speaks_for_the_page_which_warns(guarded_page: Guarded, chromium: Browser) -> None:
     with chromium.open("about:blank") as opened:
         posted: list[Any] = []
         opened.page.on("request", lambda request: posted.append(request) if request.method == "POST" else None)
-        opened.page.goto(market(server, site=f"http://{PUBLIC}"))
+        opened.page.goto(costs(guarded_page, site=f"http://{PUBLIC}"))
         assert "not encrypted" in token_field(opened).locator("xpath=ancestor::section").inner_text()
         sign_in(opened, READS)
         assert is_signed_in(opened)
         sent = [request.all_headers() for request in posted if request.response()]
-        assert {headers["origin"] for headers in sent} == {f"http://{PUBLIC}:{server.port}"}
+        assert {headers["origin"] for headers in sent} == {f"http://{PUBLIC}:{guarded_page.port}"}
         assert not any("sec-fetch-site" in headers for headers in sent)
 
 
 def test_behind_tls_the_cookies_are_secure_and_only_this_host_can_set_the_sessions(
-    server: Guarded, chromium: Browser, tmp_path: Path
+    guarded_page: Guarded, chromium: Browser, tmp_path: Path
 ) -> None:
     with (
-        behind_tls(server.port, PUBLIC, tmp_path) as port,
+        behind_tls(guarded_page.port, PUBLIC, tmp_path) as port,
         chromium.open("about:blank", ignore_https_errors=True) as opened,
     ):
         opened.page.goto(f"https://{PUBLIC}:{port}/#/market")
@@ -225,8 +225,8 @@ def test_behind_tls_the_cookies_are_secure_and_only_this_host_can_set_the_sessio
         pytest.param(PHONE, False, id="phone light"),
     ],
 )
-def test_everyone_can_use_the_form(server: Guarded, chromium: Browser, size: tuple[int, int], dark: bool) -> None:
-    with chromium.open(market(server, "?refused=token"), size, dark=dark) as opened:
+def test_everyone_can_use_the_form(guarded_page: Guarded, chromium: Browser, size: tuple[int, int], dark: bool) -> None:
+    with chromium.open(costs(guarded_page, "?refused=token"), size, dark=dark) as opened:
         field = token_field(opened)
         assert field.get_attribute("autocomplete") == "current-password"
         assert opened.violations() == []

@@ -12,10 +12,10 @@ from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.storage.news.store import NewsStore
 from tests.page.conftest import Site
 from tests.page.opening import opened_at
-from tests.page.strategy_facts import selected
+from tests.page.strategy_facts import selected, with_strategy
 from tests.rigs.browser import PHONE, Browser
 from tests.rigs.news_trace import news_answer, news_call, news_trace
-from tests.rigs.sample_runs import SampleRun, enter_runs
+from tests.rigs.sample_runs import SampleRun
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
@@ -34,7 +34,6 @@ def test_a_run_shows_the_news_that_its_sub_agents_saw(site: Site, chromium: Brow
     rules = {"timeframe": "15m", "indicators": ["rsi(14)"], "buy": "crosses_above(rsi_14, 30)"}
     config = {"trading_pair": "BTC/USDT", "exchange": "simulated", "interval": "15m", "rules": rules}
     strategy, then = parse_strategy(name, config, None), site.now - timedelta(minutes=5)
-    site.sample.folders.write(strategy)
     brief = [[news_id, None, SEEN, "wire", "Bitcoin falls", 0], [10**9, None, None, "unknown", MARKUP, 0]]
     links = ["javascript:alert(1)", "http://plain.example", "https://safe.example/a", "//evil.example", SWAPPED]
     full = [
@@ -48,13 +47,15 @@ def test_a_run_shows_the_news_that_its_sub_agents_saw(site: Site, chromium: Brow
     ]
     outcome = Outcome(Status.SUCCESS, Signal("BUY", None, "why", 0.1, {}), trace=news_trace(*calls), **NOTHING_SPENT)
     run = SampleRun(strategy, SlotRow(Status.RUNNING, then, then), outcome, trigger="manual", began_at=then)
-    (run_id,) = enter_runs(database, name, [run])
 
     def swap(route: Any) -> None:
         answer = route.fetch()
         route.fulfill(response=answer, body=answer.text().replace(SWAPPED, "javascript:alert(2)"))
 
-    with opened_at(site, chromium, f"strategy/{name}", PHONE) as opened:
+    with (
+        with_strategy(site, strategy, [run]) as (run_id,),
+        opened_at(site, chromium, f"strategy/{name}", PHONE) as opened,
+    ):
         opened.page.route("**/mcp", swap)
         opened.page.locator(f"#run-{run_id}").get_by_role("button").click()
         detail = opened.page.locator("tr.detail")
@@ -75,5 +76,5 @@ def test_a_run_shows_the_news_that_its_sub_agents_saw(site: Site, chromium: Brow
         ]
         assert detail.locator("img, script, iframe").count() == 0
         assert not opened.is_wider_than_the_screen()
-        assert opened.violations() == []
+        assert opened.violations("tr.detail") == []
         opened.page.unroute_all(behavior="ignoreErrors")

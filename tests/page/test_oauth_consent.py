@@ -161,7 +161,7 @@ def owner(
     return answer
 
 
-@pytest.mark.parametrize("mode", ["auto", "legacy"])
+@pytest.mark.parametrize("mode", ["auto", pytest.param("legacy", marks=pytest.mark.long)])
 def test_the_sdks_client_connects_in_a_browser_and_calls_a_tool(
     server: Guarded, landing: Landing, chromium: Browser, mode: Literal["auto", "legacy"],
     caplog: pytest.LogCaptureFixture,

@@ -14,9 +14,8 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
 from mcp_server.http.sessions import COOKIE
-from mcp_server.settings import ServerSettings
-from tests.http.conftest import READS, TOKENS, WRITES, Guarded, guarded
-from tests.page.test_login import is_signed_in, market, sign_in
+from tests.http.conftest import READS, WRITES, Guarded
+from tests.page.test_login import costs, is_signed_in, sign_in
 from tests.rigs.browser import Browser, OpenPage
 from tests.rigs.loopback import served
 
@@ -54,13 +53,6 @@ FRAMES = """async target => {
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    home = tmp_path_factory.mktemp("home")
-    with guarded(ServerSettings(home=home, exchange="simulated", tokens=TOKENS)) as up:
-        yield up
-
-
-@pytest.fixture(scope="module")
 def other_site() -> Iterator[str]:
     async def page(request: Request) -> HTMLResponse:
         return HTMLResponse("<!doctype html><title>Other</title><link rel=icon href=data:,><body>")
@@ -69,16 +61,27 @@ def other_site() -> Iterator[str]:
         yield f"{url}/"
 
 
-@pytest.fixture
-def victim(server: Guarded, other_site: str, chromium: Browser) -> Iterator[tuple[OpenPage, list[Any]]]:
-    """Somebody who is signed in and then looks at the other site, and the server's answers from then on."""
-    answers: list[Any] = []
-    with chromium.open(market(server)) as opened:
+@pytest.fixture(scope="module")
+def signed_in(guarded_page: Guarded, chromium: Browser) -> Iterator[OpenPage]:
+    with chromium.open(costs(guarded_page)) as opened:
         sign_in(opened, READS)
         assert is_signed_in(opened)
-        opened.page.goto(other_site)
-        opened.page.on("response", lambda answer: answers.append(answer) if f":{server.port}/" in answer.url else None)
-        yield opened, answers
+        yield opened
+
+
+@pytest.fixture
+def victim(guarded_page: Guarded, other_site: str, signed_in: OpenPage) -> Iterator[tuple[OpenPage, list[Any]]]:
+    """Somebody who is signed in and then looks at the other site, and the server's answers from then on."""
+    answers: list[Any] = []
+
+    def note(answer: Any) -> None:
+        if f":{guarded_page.port}/" in answer.url:
+            answers.append(answer)
+
+    signed_in.page.goto(other_site)
+    signed_in.page.on("response", note)
+    yield signed_in, answers
+    signed_in.page.remove_listener("response", note)
 
 
 def target_of(server: Guarded) -> str:
@@ -86,13 +89,13 @@ def target_of(server: Guarded) -> str:
 
 
 def test_another_site_reads_nothing_and_signs_nobody_in_or_out(
-    server: Guarded, victim: tuple[OpenPage, list[Any]]
+    guarded_page: Guarded, victim: tuple[OpenPage, list[Any]]
 ) -> None:
     opened, answers = victim
     session = next(one["value"] for one in opened.page.context.cookies() if one["name"] == COOKIE)
-    read = opened.page.evaluate(ASKS.replace("TOKEN", WRITES), target_of(server))
+    read = opened.page.evaluate(ASKS.replace("TOKEN", WRITES), target_of(guarded_page))
     assert set(read) <= {"", "nothing"}
-    opened.page.evaluate(POSTS.replace("TOKEN", WRITES), target_of(server))
+    opened.page.evaluate(POSTS.replace("TOKEN", WRITES), target_of(guarded_page))
     statuses = {(answer.request.method, answer.url.rpartition("/")[2], answer.status) for answer in answers}
     sent = [answer.request.all_headers() for answer in answers if answer.request.method == "POST"]
     assert [headers for headers in sent if session in headers.get("cookie", "")], "the browser sends the cookie"
@@ -102,31 +105,32 @@ def test_another_site_reads_nothing_and_signs_nobody_in_or_out(
     assert ("POST", "logout", 403) in statuses
     assert {status for _, path, status in statuses if path != "health"} <= {401, 403, 405}
     assert [one["value"] for one in opened.page.context.cookies() if one["name"] == COOKIE] == [session]
-    opened.page.goto(market(server))
+    opened.page.goto(costs(guarded_page))
     assert is_signed_in(opened)
 
 
 def test_another_site_cannot_show_the_page_in_a_frame_or_keep_hold_of_its_window(
-    server: Guarded, victim: tuple[OpenPage, list[Any]]
+    guarded_page: Guarded, victim: tuple[OpenPage, list[Any]]
 ) -> None:
     opened, _ = victim
-    assert opened.page.evaluate(FRAMES, target_of(server))
+    assert opened.page.evaluate(FRAMES, target_of(guarded_page))
     framed = opened.page.frame(name="framed")
     assert framed is not None
     assert framed.url.startswith("chrome-error:")
     with opened.page.expect_popup() as popup:
-        opened.page.evaluate("target => { window.held = window.open(target) }", target_of(server))
+        opened.page.evaluate("target => { window.held = window.open(target) }", target_of(guarded_page))
     popup.value.wait_for_load_state()
     opened.page.wait_for_function("held.closed")
 
 
 def test_cookies_that_another_site_sets_lock_nobody_out_and_it_sees_none_of_ours(
-    server: Guarded, victim: tuple[OpenPage, list[Any]]
+    guarded_page: Guarded, victim: tuple[OpenPage, list[Any]]
 ) -> None:
     opened, _ = victim
     assert COOKIE not in opened.run("document.cookie")
     for path in ("/", "/mcp"):
         opened.run(f"document.cookie = '{COOKIE}=planted; Path={path}'")
     assert len([one for one in opened.page.context.cookies() if one["name"] == COOKIE]) == 2
-    opened.page.goto(market(server))
+    opened.page.goto(costs(guarded_page))
     assert is_signed_in(opened)
+    opened.page.context.clear_cookies(name=COOKIE, path="/mcp")  # others look at the same page

@@ -74,7 +74,7 @@ def test_the_runs_of_a_replay_stand_apart_and_say_which_of_them_show_no_skill(
         detail = opened.page.locator("tr.detail")
         expect(detail).to_contain_text("so this run shows no skill")
         expect(detail).to_contain_text("the model knows the world up to 2026-03 · its replies once cost $0.75")
-        assert opened.violations() == []
+        assert opened.violations("table.runs") == []
         opened.page.get_by_role("button", name="All runs").click()
         expect(rows).to_have_count(0)
         assert opened.complaints == []
@@ -91,6 +91,6 @@ def test_what_replays_cost_stands_beside_the_rest_and_in_no_budget(
         totals = opened.page.locator("[data-key=totals]").inner_text()
         assert "$0.00 of $5.00" in totals
         assert "$0.25\nat most; beside all this, and in no budget of a day" in totals
-        assert opened.violations() == []
+        assert opened.violations("main table, [data-key=totals]") == []
         assert opened.complaints == []
         assert not opened.is_wider_than_the_screen()

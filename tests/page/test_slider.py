@@ -66,7 +66,7 @@ def test_a_shared_link_shows_the_page_as_of_its_moment(site: Site, chromium: Bro
         assert arrived(opened, is_now) is None
         assert opened.page.locator("#past").is_hidden()
         assert found.get_attribute("aria-valuetext") == "now"
-        goes(opened, "Market")
+        goes(opened, "Costs")
         assert moment_in(opened.page.url) is None
 
 

@@ -3,7 +3,6 @@
 import re
 from datetime import UTC, timedelta
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from mcp_server.storage.journal.rows import Run
 from mcp_server.storage.journal.runs import Journal
 from tests.page.conftest import Site
 from tests.page.opening import FOCUSED, SIZES, heading, opened_at
-from tests.page.strategy_facts import answer_of, kinds_of_slots, row_of, selected
+from tests.page.strategy_facts import answer_of, forget, kinds_of_slots, row_of, selected
 from tests.rigs.browser import PHONE, Browser, OpenPage
 from tests.rigs.sample_runs import SampleRun, enter_runs
 from tests.rigs.sample_strategies import ANALYSTS, TREND, analyst_versions
@@ -67,7 +66,8 @@ def test_the_head_says_how_a_strategy_stands(site: Site, chromium: Browser, size
         expect(_fact(opened, "Spent today")).to_contain_text("of $2.00 a day")
         expect(opened.page.get_by_text("Two sub-agents look at ether every hour")).to_be_visible()
         expect(_rows(opened)).to_have_count(25)
-        assert opened.violations() == []
+        if size == PHONE:  # at the desktop test_access.py looks
+            assert opened.violations() == []
         opened.page.get_by_text(row["record"]).click()
         for sentence in answer_of(site, "get_performance", strategy_name=ANALYSTS)["summary"]:
             expect(opened.page.get_by_text(sentence, exact=True)).to_be_visible()
@@ -82,7 +82,7 @@ def test_a_signal_stands_on_the_last_candle_that_it_saw(site: Site, chromium: Br
     )
     seen = [(signal, (as_of.replace(tzinfo=UTC) - timedelta(hours=1)).timestamp()) for signal, as_of in signals]
     shapes = {"BUY": "arrowUp", "SELL": "arrowDown", "HOLD": "circle"}
-    with opened_at(site, chromium) as opened:
+    with opened_at(site, chromium, "nonsense") as opened:
         opened.page.add_init_script(MARKERS)
         opened.page.goto(f"{site.url}?#/strategy/{ANALYSTS}")
         drawn = f"() => window.markers?.length === {sum(signal != 'HOLD' for signal, _ in seen)}"
@@ -130,7 +130,7 @@ def test_every_slot_is_a_square_that_opens_its_run(site: Site, chromium: Browser
         expect(_rows(opened).nth(1).get_by_role("button")).to_be_focused()
         detail = opened.page.locator("tr.detail")
         expect(detail).to_contain_text("get_ohlcv")
-        assert opened.violations() == []
+        assert opened.violations("tr.detail") == []
 
 
 def test_older_runs_are_loaded_on_demand_and_with_the_candles_in_sight(site: Site, chromium: Browser) -> None:
@@ -144,12 +144,17 @@ def test_older_runs_are_loaded_on_demand_and_with_the_candles_in_sight(site: Sit
         expect(legend).to_contain_text("6 missed")
         expect(opened.page.get_by_role("button", name="Load older slots")).to_have_count(0)
         expect(_squares(opened).filter(has_text=f"{TIMES}6")).to_have_count(1)
-        for count in (25, 50, 75):
+        for count in (25, 50):
             expect(_rows(opened)).to_have_count(count)
             opened.page.get_by_role("button", name="Show older runs").click()
-    with opened_at(site, chromium, f"strategy/{TREND}") as opened:
+        expect(_rows(opened)).to_have_count(75)
+        opened.run("location.hash = '#/nonsense'")
+        heading(opened, "There is no such page")
+        opened.run(f"location.hash = '#/strategy/{TREND}'")
         chart = opened.page.get_by_role("application")
         expect(chart).to_have_attribute("aria-label", re.compile(": 300 closed candles"))
+        expect(legend).to_contain_text("BUY")
+        assert "missed" not in legend.inner_text()
         chart.focus()
         chart.press("Home")
         expect(chart).to_have_attribute("aria-label", re.compile(": 800 closed candles"))
@@ -212,8 +217,7 @@ def test_a_new_slot_appears_and_nothing_that_is_open_closes(site: Site, chromium
         expect(card).to_have_attribute("open", "")
         assert button.evaluate(FOCUSED)
         assert button.bounding_box()["y"] == pytest.approx(place, abs=150)
-    # other tests find the home as it was, in whatever order they run
-    site.sample.database.write(lambda journal: journal.execute("DELETE FROM executions WHERE id = ?", [added]))
+    forget(site, [added])
 
 
 def test_a_run_that_was_decided_in_a_chat_says_so_and_its_cost_is_not_known(site: Site, chromium: Browser) -> None:
@@ -227,10 +231,4 @@ def test_a_run_that_was_decided_in_a_chat_says_so_and_its_cost_is_not_known(site
         row = opened.page.locator(f"#run-{host_run.execution_id}")
         for text in ("SELL", "58 %", "by hand, decided in a chat", "unknown"):
             expect(row).to_contain_text(text)
-    for table, column in (("analysis_results", "execution_id"), ("executions", "id")):
-        forget = partial(_forget, f"DELETE FROM {table} WHERE {column} = ?", host_run.execution_id)
-        site.sample.database.write(forget)
-
-
-def _forget(statement: str, execution_id: int, journal: Any) -> None:
-    journal.execute(statement, [execution_id])
+    forget(site, [host_run.execution_id])

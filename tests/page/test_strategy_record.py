@@ -9,15 +9,16 @@ import pytest
 
 from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Signal, SlotRow, Status
 from mcp_server.domain.strategy.parse import parse_strategy
-from mcp_server.settings import ServerSettings
 from tests.acceptance.hostile_texts import TEXTS
-from tests.http.conftest import guarded
 from tests.page.conftest import Site
 from tests.page.opening import SIZES, heading, opened_at
-from tests.page.strategy_facts import answer_of, kinds_of_slots, nets_of, row_of, selected
-from tests.rigs.browser import PHONE, Browser, OpenPage
-from tests.rigs.sample_runs import SampleRun, enter_runs
+from tests.page.strategy_facts import answer_of, kinds_of_slots, nets_of, row_of, selected, with_strategy
+from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage
+from tests.rigs.sample_runs import SampleRun
 from tests.rigs.sample_strategies import ANALYSTS, BROKEN, NEW, PAUSED, TREND
+
+AT_FIRST = 25
+"""So many runs are shown until more are asked for."""
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
@@ -54,7 +55,7 @@ def test_a_record_is_shown_beside_its_controls(site: Site, chromium: Browser, si
         assert len(opened.colors_of("[role=application]")) > 0
         bins = opened.page.locator("table", has_text="Confidence stated")
         expect(bins).to_contain_text(f"{100 * score['calibration']['bins'][0][2]:.0f} %")
-        assert opened.violations() == []
+        assert opened.violations("main :is(dl, table, .readout)" if size == DESKTOP else None) == []
 
 
 def test_a_record_of_few_signals_says_that_they_are_too_few(site: Site, chromium: Browser) -> None:
@@ -94,7 +95,7 @@ def test_backtests_are_shown_with_their_controls(site: Site, chromium: Browser) 
             likely = f"{100 * backtest['sharpe_deflated']:.0f} % likely to be more than the luck of {trials}"
             expect(card).to_contain_text(likely)
         expect(opened.page.get_by_text(f"claude-trader backtest {TREND}")).to_be_visible()
-        assert opened.violations() == []
+        assert opened.violations("ol.backtests > li:first-child") == []
 
 
 def test_files_are_readable_and_two_versions_compared(site: Site, chromium: Browser) -> None:
@@ -112,14 +113,14 @@ def test_files_are_readable_and_two_versions_compared(site: Site, chromium: Brow
         expect(difference.locator("ins").first).to_have_text(files["config"]["rules"]["buy"])
         opened.page.get_by_role("combobox", name="to", exact=True).select_option(versions[1])
         expect(difference.locator("ins").first).to_have_text("close > ema_20 AND rsi_14 < 65")
-        assert opened.violations() == []
+        assert opened.violations("main [data-key=difference], main select") == []
         # a keyboard goes from part to part, and the address follows
         opened.page.get_by_role("link", name="Record", exact=True).focus()
         opened.page.keyboard.press("Enter")
         expect(opened.page.get_by_text("Equity of its record")).to_be_visible()
         assert opened.run("location.hash").endswith("tab=record")
         expect(opened.page.get_by_role("link", name="Record", exact=True)).to_be_focused()
-    with opened_at(site, chromium, f"strategy/{ANALYSTS}?tab=files", PHONE) as opened:
+        opened.run(f"location.hash = '#/strategy/{ANALYSTS}?tab=files'")
         opened.page.locator("details", has_text="momentum-analyst").locator("summary").click()
         expect(opened.page.get_by_text("Use calculate_rsi with timeframe 1h. Report as JSON.")).to_be_visible()
 
@@ -140,7 +141,7 @@ def test_all_of_it_is_as_of_the_moment_of_the_slider(site: Site, chromium: Brows
         opened.page.get_by_role("link", name="Record", exact=True).click()
         expect(_figure(opened, "Judged")).to_be_visible()
         assert "as_of=2026" in opened.run("location.hash")
-    with opened_at(site, chromium, f"strategy/{TREND}?as_of=2026-01-01T00:00:00Z") as opened:
+        opened.run(f"location.hash = '#/strategy/{TREND}?as_of=2026-01-01T00:00:00Z'")
         heading(opened, TREND)
         expect(opened.page.get_by_text("This strategy did not exist at that moment.")).to_be_visible()
         expect(opened.page.get_by_role("navigation", name="Parts of this strategy")).to_be_hidden()
@@ -163,19 +164,20 @@ def test_what_is_out_of_order_says_what_to_do_and_leaves_the_rest(site: Site, ch
         expect(opened.page.locator(".empty, .notice").first).to_be_visible()
         opened.run("location.hash = '#/strategy/rsi-reversion'")
         expect(opened.page.get_by_text("claude-trader strategies add rsi-reversion")).to_be_visible()
-        assert opened.violations() == []
+        assert opened.violations("main :is(.empty, .notice)") == []
         assert not kinds_of_slots(site, NEW)
 
 
-@pytest.mark.parametrize("every", [2, pytest.param(1, marks=pytest.mark.long)])
-def test_texts_of_strangers_are_shown_as_texts(site: Site, chromium: Browser, every: int) -> None:
+@pytest.mark.parametrize(
+    "texts", [TEXTS[5:47:4], pytest.param(TEXTS[3:47], marks=pytest.mark.long)], ids=["few", "all"]
+)
+def test_texts_of_strangers_are_shown_as_texts(site: Site, chromium: Browser, texts: list[str]) -> None:
     rules = {"timeframe": "15m", "indicators": ["rsi(14)"], "buy": "crosses_above(rsi_14, 30)"}
     config = {"trading_pair": "DOGE/USDT", "exchange": "simulated", "interval": "15m", "rules": rules}
-    name = f"hostile-{every}"
+    name = f"hostile-{len(texts)}"
     strategy = parse_strategy(name, {"description": "<img src=x onerror=alert(1)>", **config}, None)
-    site.sample.folders.write(strategy)
     runs, then = [], site.now - timedelta(minutes=5)
-    for text in [*TEXTS[3:47:every], *TEXTS[-6:]]:
+    for text in [*texts, *TEXTS[-6:]]:
         data = {"sub_agent_results": {text: {"leans": text, "note": text}}, "twin": {"signal": text, "reasoning": text}}
         calls = [{"tool": text, "arguments": {text: text}, "result": text, "is_error": False}]
         trace = {"sub_agents": [{"name": text, "started": True, "reported": False, "missing": text, "calls": calls}]}
@@ -184,10 +186,13 @@ def test_texts_of_strangers_are_shown_as_texts(site: Site, chromium: Browser, ev
         )
         slot = SlotRow(Status.RUNNING, then, then)
         runs.append(SampleRun(strategy, slot, outcome, trigger="manual", began_at=then))
-    enter_runs(site.sample.database, name, runs)
-    with opened_at(site, chromium, f"strategy/{name}", PHONE) as opened:
+    with (
+        with_strategy(site, strategy, runs),
+        opened_at(site, chromium, f"strategy/{name}", PHONE) as opened,
+    ):
         expect(opened.page.get_by_text("<img src=x onerror=alert(1)>")).to_be_visible()
-        opened.page.get_by_role("button", name="Show older runs").click()
+        if len(runs) > AT_FIRST:
+            opened.page.get_by_role("button", name="Show older runs").click()
         expect(opened.page.locator("table.runs tbody tr")).to_have_count(len(runs))
         opened.run("document.querySelectorAll('table.runs tbody button').forEach((button) => button.click())")
         expect(opened.page.locator("tr.detail h3", has_text="Sub-agents")).to_have_count(len(runs))
@@ -201,16 +206,9 @@ def test_an_exchange_that_cannot_be_reached_leaves_the_rest(site: Site, chromium
     rules = {"timeframe": "1h", "buy": "close > prev(close, 1)"}
     config = {"trading_pair": "BTC/USD", "exchange": "kraken", "interval": "1h", "rules": rules}
     strategy = parse_strategy("far-away", config, None)
-    site.sample.folders.write(strategy)
     then = site.now - timedelta(minutes=5)
-    enter_runs(
-        site.sample.database, "far", [SampleRun(strategy, SlotRow(Status.MISSED, then, then, 1, "Nothing ran."))]
-    )
-    urls = {"kraken": "http://127.0.0.1:9"}
-    settings = ServerSettings(home=site.sample.root, exchange="simulated", exchange_urls=urls, calls_per_minute=100_000)
-    with guarded(settings, clock=lambda: site.now) as server:
-        page = f"http://127.0.0.1:{server.port}/#/strategy/far-away"
-        with chromium.open(page, now=site.now) as opened:
-            expect(opened.page.locator(".notice", has_text="kraken")).to_be_visible()
-            expect(opened.page.locator("table.runs tbody tr")).to_have_count(1)
-            expect(_figure(opened, "State")).to_have_text("active")
+    missed = SampleRun(strategy, SlotRow(Status.MISSED, then, then, 1, "Nothing ran."))
+    with with_strategy(site, strategy, [missed]), opened_at(site, chromium, "strategy/far-away") as opened:
+        expect(opened.page.locator(".notice", has_text="kraken")).to_be_visible()
+        expect(opened.page.locator("table.runs tbody tr")).to_have_count(1)
+        expect(_figure(opened, "State")).to_have_text("active")

@@ -38,6 +38,7 @@ class AppHost:
     portal: BlockingPortal
     client: Client
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    _results: dict[str, Any] = field(default_factory=dict)
 
     def call(self, tool: str, arguments: dict[str, Any]) -> CallToolResult:
         """Call a tool, as the model does."""
@@ -63,8 +64,14 @@ class AppHost:
         return _json(self.call(asked["name"], asked["arguments"]))
 
     def show(self, page: OpenPage, tool: str, arguments: dict[str, Any], **more: Any) -> Any:
-        """Call a tool, show its page in a host's page that is open, and return the frame of that page."""
-        result = more.pop("result", None) or json.loads(_json(self.call(tool, arguments)))
+        """Call a tool, show its page in a host's page that is open, and return the frame of that page.
+
+        What was called before with these arguments is not called again: a picture takes half a second of a core.
+        """
+        key = json.dumps([tool, arguments])
+        if "result" not in more and key not in self._results:
+            self._results[key] = json.loads(_json(self.call(tool, arguments)))
+        result = more.pop("result", None) or self._results[key]
         given = {"html": self.page_of(tool), "args": arguments, "result": result, **more}
         page.page.wait_for_function("window.ready")
         page.page.evaluate("given => window.show(given)", given)

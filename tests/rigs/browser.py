@@ -6,11 +6,10 @@ any, a test that opens a browser is skipped, and says why.
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -55,11 +54,15 @@ class OpenPage:
         """Return whether the page scrolls sideways."""
         return bool(self.run("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
 
-    def violations(self) -> list[str]:
-        """Return what axe-core finds, of any impact, each with the first element concerned."""
+    def violations(self, part: str | None = None) -> list[str]:
+        """Return what axe-core finds, of any impact, each with the first element concerned.
+
+        Args:
+            part: a selector of what is looked at, which saves most of the work; None looks at the whole page.
+        """
         if not self.run("'axe' in window"):
             self.run(AXE.read_text("utf-8"))
-        found = self.run("axe.run().then(result => result.violations)")
+        found = self.page.evaluate("part => axe.run(part ?? document).then(result => result.violations)", part)
         return [f"{one['id']} ({one['impact']}): {one['nodes'][0]['html'][:200]}" for one in found]
 
     def picture(self, path: Path, *, full: bool = True) -> None:
@@ -72,7 +75,7 @@ class Browser:
 
     def __init__(self, driver: Any) -> None:
         self._driver = driver
-        self._kept: dict[tuple[Any, ...], Any] = {}
+        self._kept: dict[datetime | None, Any] = {}
 
     def context(self, size: tuple[int, int] = DESKTOP, *, dark: bool = False, **options: Any) -> Any:
         """Return a new context of playwright: a browser that has seen nothing yet, and shows no motion. Close it.
@@ -108,10 +111,12 @@ class Browser:
                 shows its pages is there, which saves a third of the work.
             options: more of playwright's `new_context`, like `timezone_id` or `has_touch`; these take a fresh one, too.
         """
-        made = partial(self._context_at, now, size, dark=dark, **options)
         kept = not (fresh or options) and url.startswith("http")
-        context = self._kept_context((size, dark, now), url, made) if kept else made()
+        context = self._kept_context(now, url) if kept else self._context_at(now, size, dark=dark, **options)
         opened = OpenPage(context.new_page())
+        if kept:
+            opened.page.set_viewport_size({"width": size[0], "height": size[1]})
+            opened.page.emulate_media(color_scheme="dark" if dark else "light")
         opened.page.on("console", lambda line: opened.complaints.append(f"{line.type}: {line.text}"))
         opened.page.on("pageerror", lambda error: opened.complaints.append(str(error)))
         opened.page.on("request", lambda request: opened.requests.append(request.url))
@@ -125,19 +130,19 @@ class Browser:
             else:
                 context.close()
 
-    def _context_at(self, now: datetime | None, size: tuple[int, int], *, dark: bool, **options: Any) -> Any:
+    def _context_at(self, now: datetime | None, size: tuple[int, int], *, dark: bool = False, **options: Any) -> Any:
         context = self.context(size, dark=dark, **options)
         if now is not None:
             context.clock.set_fixed_time(now)
         return context
 
-    def _kept_context(self, key: tuple[Any, ...], url: str, make: Callable[[], Any]) -> Any:
+    def _kept_context(self, now: datetime | None, url: str) -> Any:
         """Return a context without cookies and storage; a page that stays open in it keeps the process."""
-        key = (*key, urlsplit(url).netloc)
-        if key not in self._kept:
-            self._kept[key] = make().new_page()
-            self._kept[key].goto(f"http://{key[-1]}/icon.svg")
-        page = self._kept[key]
+        if now not in self._kept:
+            self._kept[now] = self._context_at(now, DESKTOP).new_page()
+        page, icon = self._kept[now], f"http://{urlsplit(url).netloc}/icon.svg"
+        if page.url != icon:
+            page.goto(icon)
         page.evaluate("localStorage.clear()")
         page.context.clear_cookies()
         return page.context
