@@ -26,9 +26,9 @@ SCRIPT = """
 """
 
 
-def _different_charts() -> list[Chart]:
+def _different_charts(step: int) -> list[Chart]:
     charts = []
-    for number in range(8):
+    for number in range(0, 8, step):
         specs = [["ema(20)", "rsi(14)"], ["bbands(20)", "macd"], ["ichimoku", "cdldoji"], ["sar", "stoch"]][number % 4]
         candles = waves(30 + 24 * number, price=10.0 ** (number - 4))
         marks = Marks("mine", (Mark(5, "BUY"), Mark(9, "SELL", 3))) if number % 3 == 0 else None
@@ -36,9 +36,9 @@ def _different_charts() -> list[Chart]:
     return charts
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.long)])
-def test_charts_drawn_in_parallel_are_those_drawn_alone(times: int) -> None:
-    charts = _different_charts()
+@pytest.mark.parametrize(("step", "times"), [(3, 1), pytest.param(1, 3, marks=pytest.mark.long)])
+def test_charts_drawn_in_parallel_are_those_drawn_alone(step: int, times: int) -> None:
+    charts = _different_charts(step)
     alone = [draw(each) for each in charts]
     assert len(set(alone)) == len(alone)
     with ThreadPoolExecutor(8) as threads:
@@ -59,13 +59,17 @@ def expected() -> bytes:
     return draw(chart(waves(60), ["ema(20)", "macd"]))
 
 
-def test_nothing_is_written_into_the_users_home(tmp_path: Path, expected: bytes) -> None:
+def test_nothing_is_written_into_the_users_home_and_the_users_settings_of_the_library_change_nothing(
+    tmp_path: Path, expected: bytes
+) -> None:
     (temporary := tmp_path / "temporary").mkdir()
     (user := tmp_path / "user").mkdir()
-    done = _drawn_by_a_program(HOME=str(user), TMPDIR=str(temporary))
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout == expected
-    assert list(user.rglob("*")) == []
+    settings = "path.sketch: 1, 100, 2\ntext.usetex: True\nlines.antialiased: False\nsavefig.dpi: 10\nno.such.key: 1\n"
+    (user / "matplotlibrc").write_text(settings)
+    own = str(user)
+    done = _drawn_by_a_program(HOME=own, TMPDIR=str(temporary), MATPLOTLIBRC=own, MPLCONFIGDIR=own)
+    assert (done.returncode, done.stderr, done.stdout == expected) == (0, b"", True)
+    assert [file.name for file in user.rglob("*")] == ["matplotlibrc"]
     assert list(temporary.rglob("*")) == []
 
 
@@ -74,13 +78,6 @@ def test_a_home_that_cannot_be_written_changes_nothing_and_is_not_complained_of(
 ) -> None:
     (no_folder := tmp_path / "file").write_text("a home below a file can't be made, not even by root")
     done = _drawn_by_a_program(HOME=str(no_folder / "home"), MPLCONFIGDIR=str(no_folder / "settings"))
-    assert (done.returncode, done.stderr, done.stdout == expected) == (0, b"", True)
-
-
-def test_the_users_own_settings_of_the_library_change_nothing(tmp_path: Path, expected: bytes) -> None:
-    settings = "path.sketch: 1, 100, 2\ntext.usetex: True\nlines.antialiased: False\nsavefig.dpi: 10\nno.such.key: 1\n"
-    (tmp_path / "matplotlibrc").write_text(settings)
-    done = _drawn_by_a_program(HOME=str(tmp_path), MATPLOTLIBRC=str(tmp_path), MPLCONFIGDIR=str(tmp_path))
     assert (done.returncode, done.stderr, done.stdout == expected) == (0, b"", True)
 
 

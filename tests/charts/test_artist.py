@@ -43,7 +43,7 @@ def test_the_picture_is_the_same_as_in_this_process_and_the_process_stays_for_th
 
 
 def test_pictures_that_are_asked_for_at_once_come_each_to_its_own(shared: Artist) -> None:
-    counts = (20, 30, 40, 50)
+    counts = (20, 30, 40)
     drawn: dict[int, bytes] = {}
 
     def ask(count: int) -> None:
@@ -106,6 +106,7 @@ def test_a_process_whose_server_was_killed_while_it_started_imports_nothing_more
     assert b"matplotlib" not in done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="there every virtual environment has such a launcher")
 def test_a_launcher_between_the_server_and_the_process_costs_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """As `python.exe` of a virtual environment is on Windows: it starts Python as a process of its own, and waits."""

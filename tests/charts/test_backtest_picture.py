@@ -45,7 +45,7 @@ def falling(count: int) -> Candles:
     return Candles(times, opened, opened, close, close, np.ones(count))
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("theme", ["dark", pytest.param("light", marks=pytest.mark.long)])
 def test_a_trade_is_joined_in_the_colour_of_its_result(theme: ThemeName) -> None:
     lost = drawn(traded_once(falling(100), 20, 80), theme=theme)[PRICE]
     colors = THEMES[theme]
@@ -132,7 +132,7 @@ def test_ruin_is_drawn_and_told() -> None:
     [
         pytest.param(backtest_of(random_walk(2), np.zeros(2, dtype=np.int8)), id="two candles and no trade"),
         pytest.param(sample_backtest(500, 6, 1e-8), id="tiny prices"),
-        pytest.param(sample_backtest(500, 6, 3e11), id="great prices"),
+        pytest.param(sample_backtest(500, 6, 3e11), id="great prices", marks=pytest.mark.long),
     ],
 )
 def test_extremes_are_drawn(made: Simulated) -> None:

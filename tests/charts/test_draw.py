@@ -25,8 +25,17 @@ def _flat(price: float, count: int = 40) -> Candles:
     return Candles(times, one, one, one, one, np.zeros(count))
 
 
-@pytest.mark.parametrize("count", [20, 120, 500])
-@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize(
+    ("count", "theme"),
+    [
+        (20, "dark"),
+        (500, "light"),
+        *(
+            pytest.param(*each, marks=pytest.mark.long)
+            for each in [(20, "light"), (120, "dark"), (120, "light"), (500, "dark")]
+        ),
+    ],
+)
 def test_a_picture_is_1200_by_800_on_the_themes_background(count: int, theme: Any) -> None:
     png = draw(chart(waves(count), ["ema(20)", "rsi(14)"], theme=theme))
     picture = pixels(png)
@@ -133,13 +142,15 @@ def test_undefined_columns_and_a_single_value_are_drawn(values: str) -> None:
     assert "ema_5 undefined" in caption(dataclasses.replace(subject, columns=columns))
 
 
-@pytest.mark.parametrize("price", [1e-12, 8.1e-6, 1.0, 100_000.0, 3.7e13])
+@pytest.mark.parametrize(
+    "price", [1e-12, 3.7e13, *(pytest.param(price, marks=pytest.mark.long) for price in (8.1e-6, 1.0, 100_000.0))]
+)
 def test_any_price_can_be_drawn(price: float) -> None:
     picture = drawn(chart(waves(60, price=price), ["ema(20)", "bbands(20)", "atr(14)"]))
     assert len(places(picture[HEADING_PX:PRICE_PX], DARK.down)) > 300
 
 
-@pytest.mark.parametrize("price", [1e-8, 5.0])
+@pytest.mark.parametrize("price", [1e-8, pytest.param(5.0, marks=pytest.mark.long)])
 def test_prices_that_never_moved_are_a_line(price: float) -> None:
     picture = drawn(chart(_flat(price), ["rsi(14)"]))
     assert len(columns_of(picture, DARK.up, top=HEADING_PX, bottom=PRICE_PX)) > 500
@@ -158,7 +169,7 @@ def test_hostile_and_unknown_letters_are_letters() -> None:
         assert drawn(dataclasses.replace(plain, symbol=symbol)).shape == (800, 1200, 3)
 
 
-@pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("every", [12, pytest.param(1, marks=pytest.mark.long)])
 def test_one_indicator_of_each_shape_is_drawn(every: int) -> None:
     candles, last = waves(400), slice(-120, None)
     bare = draw(dataclasses.replace(chart(candles), candles=candles.slice(-120)))
@@ -174,7 +185,7 @@ def test_one_indicator_of_each_shape_is_drawn(every: int) -> None:
         assert all(f"{column} " in caption(shown) for column in columns), name
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("theme", ["dark", pytest.param("light", marks=pytest.mark.long)])
 def test_candles_of_a_pixels_width_stand_out_from_a_band_as_from_the_page(theme: Any) -> None:
     def shades_apart(count: int) -> int:
         """Return how far the fill of a band is from the page, in shades of 256."""

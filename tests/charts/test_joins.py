@@ -49,8 +49,9 @@ def test_the_caption_counts_them() -> None:
     assert "divergences" not in caption(chart(CANDLES, ["rsi(14)"]))
 
 
+@pytest.mark.long
 def test_on_recorded_candles_divergences_make_a_picture(tmp_path: Path) -> None:
-    """`python -m tests.structure.pictures --real FOLDER` draws them to be looked at."""
+    """The tests above look at invented candles. `python -m tests.structure.pictures --real FOLDER` draws these."""
     if not RECORDED.is_file():
         pytest.skip("these moments have divergences on the recorded candles only")
     anyio.run(draw_real, tmp_path)

@@ -12,7 +12,9 @@ PAGES = {**dict.fromkeys(PICTURES, "guides/charts.md"), OUTCOME: "guides/perform
 """Picture → the page that shows it."""
 
 
+@pytest.mark.long
 def test_the_command_draws_every_picture(tmp_path: Path) -> None:
+    """In `make test` the next one looks at those that are there, and others at how a picture is drawn."""
     folder = tmp_path / "pictures"
     folder.mkdir()
     anyio.run(draw_all, folder)

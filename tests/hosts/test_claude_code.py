@@ -1,4 +1,8 @@
-"""The real Claude Code connects over stdio and HTTP with a token, is refused with a wrong one, and sees the tools."""
+"""The real Claude Code connects over stdio and HTTP with a token, is refused with a wrong one, and sees the tools.
+
+In `make test` it connects once, over HTTP, and the tutorial's reader adds and lists a server over stdio. What a wrong
+token gets is asked by `tests/http`, and what a prompt makes of typed words by `tests/structure/test_prompts.py`.
+"""
 
 import json
 import os
@@ -67,6 +71,7 @@ def server(home: Path) -> Iterator[Guarded]:
         yield server
 
 
+@pytest.mark.long
 def test_it_connects_over_stdio_and_http_and_is_refused_with_a_wrong_token(claude: ClaudeCode, server: Guarded) -> None:
     claude("mcp", "add", "stdio", "--", SERVER)
     claude("mcp", "add", "--transport", "http", "right", server.url, "--header", f"Authorization: Bearer {WRITES}")
@@ -100,7 +105,7 @@ def test_its_model_is_offered_the_tools(claude: ClaudeCode, server: Guarded, way
     "typed",
     [
         pytest.param("", id="without an idea", marks=pytest.mark.long),
-        pytest.param(" buy BTC when its RSI turns up", id="with an idea"),
+        pytest.param(" buy BTC when its RSI turns up", id="with an idea", marks=pytest.mark.long),
     ],
 )
 def test_what_the_person_types_for_a_prompt_reaches_its_model(claude: ClaudeCode, typed: str, tmp_path: Path) -> None:

@@ -116,11 +116,11 @@ async def test_each_command_starts_the_server(home: Path) -> None:
     here = Path(sys.executable).parent
     commands = _commands()
     assert {Path(command).name for command, *_ in commands} == {"claude-trader-mcp", "uvx", "python"}
+    # uvx starts the program that is named like the package
+    programs = {command[1:] if command[0] == "uvx" else command for command in commands}
     async with anyio.create_task_group() as group:
-        for command in commands:
-            # uvx starts the program that is named like the package
-            program, *arguments = command[1:] if command[0] == "uvx" else command
-            group.start_soon(_answers, [str(here / Path(program).name), *arguments], home)
+        for program, *arguments in {(Path(program).name, *arguments) for program, *arguments in programs}:
+            group.start_soon(_answers, [str(here / program), *arguments], home)
 
 
 def test_each_address_of_the_page_takes_the_token_as_it_is_sent(home: Path) -> None:

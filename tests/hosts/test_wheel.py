@@ -1,6 +1,7 @@
 """The wheel and the sdist: what is in them, and that the programs answer from an environment without the checkout.
 
 The dependencies are lent by this environment, as installing them takes a minute; `make sizes` installs them too.
+That all files are in the wheel, and that a program answers from there, is the small form of what is marked `long`.
 """
 
 import gzip
@@ -66,6 +67,7 @@ def test_the_wheel_has_the_packages_their_data_and_the_examples(packages: Built)
     assert packages.wheel.stat().st_size < 1_450_000  # some 60 kB of it are the page
 
 
+@pytest.mark.long
 def test_the_sdist_builds_the_same_wheel(packages: Built, tmp_path: Path) -> None:
     with tarfile.open(packages.sdist) as sdist:
         sdist.extractall(tmp_path, filter="data")
@@ -100,6 +102,7 @@ def test_the_page_is_in_both_and_adds_little_to_the_wheel(packages: Built) -> No
         assert page <= {str(Path(*Path(name).parts[1:])) for name in sdist.getnames()}
 
 
+@pytest.mark.long
 def test_the_server_gives_the_page_from_there(environment: Environment, tmp_path: Path) -> None:
     with environment.serving(tmp_path) as url, httpx2.Client(base_url=url, trust_env=False) as browser:
         paths = re.findall(r'(?:href|src|content)="(/[^"]*)"', browser.get("/").text)
@@ -131,6 +134,7 @@ def test_its_home_is_in_the_platforms_data_folder_and_nothing_is_written_into_it
     assert {file for file in environment.packages.rglob("*") if "__pycache__" not in file.parts} == before
 
 
+@pytest.mark.long
 def test_a_backtest_needs_no_checkout_and_nor_do_its_page_and_the_processes_of_a_grid(
     environment: Environment, tmp_path: Path
 ) -> None:
@@ -150,12 +154,21 @@ def test_a_backtest_needs_no_checkout_and_nor_do_its_page_and_the_processes_of_a
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 
+def copied_into_the_image() -> set[str]:
+    copied = [words.split()[:-1] for name, words in instructions((ROOT / "Dockerfile").read_text()) if name == "COPY"]
+    return {source for words in copied for source in words if not words[0].startswith("--from")}
+
+
+def test_what_the_image_is_built_from_is_given_to_its_build() -> None:
+    sources = copied_into_the_image()
+    assert {"mcp_server", "runner", "strategies", "pyproject.toml"} <= sources
+    assert {f"!{source}" for source in sources} <= set((ROOT / ".dockerignore").read_text().splitlines())
+
+
+@pytest.mark.long
 def test_what_the_image_is_built_from_gives_the_same_package(packages: Built, tmp_path: Path) -> None:
     """The container has the chart library and the examples, as its build installs what it copies."""
-    copied = [words.split()[:-1] for name, words in instructions((ROOT / "Dockerfile").read_text()) if name == "COPY"]
-    sources = {source for words in copied for source in words if not words[0].startswith("--from")}
-    assert {f"!{source}" for source in sources} <= set((ROOT / ".dockerignore").read_text().splitlines())
-    for source in sources:
+    for source in copied_into_the_image():
         if (ROOT / source).is_dir():
             shutil.copytree(ROOT / source, tmp_path / source, ignore=shutil.ignore_patterns("__pycache__"))
         else:

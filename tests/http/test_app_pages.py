@@ -14,6 +14,7 @@ from mcp_server.app import build_server, tool_files
 from mcp_server.prompts.apps import TITLES, app_page
 from mcp_server.settings import ServerSettings
 from tests.http.conftest import READS, Guarded
+from tests.rigs.forked_server import drawing_forked
 
 ERAS: list[dict[str, Any]] = [{}, {"mode": "legacy"}]
 PAGE = "ui://claude-trader/chart.html"
@@ -67,11 +68,14 @@ def test_a_page_is_whole_by_itself_and_carries_the_licence() -> None:
     assert "TradingView, Inc." in page.partition("<footer>")[2].partition("</footer>")[0]
 
 
-@pytest.mark.parametrize("era", ERAS, ids=["stateless", "handshake"])
+@pytest.mark.parametrize(
+    "era", [pytest.param(ERAS[0], id="stateless"), pytest.param(ERAS[1], id="handshake", marks=pytest.mark.long)]
+)
 async def test_a_host_without_apps_gets_the_picture_and_its_facts_as_ever(home: Path, era: dict[str, Any]) -> None:
     server = build_server(ServerSettings(home=home, exchange="simulated"))
-    async with Client(server, raise_exceptions=True, **era) as client:
-        result = await client.call_tool("draw_chart", {"symbol": "BTC/USDT"})
+    with drawing_forked():
+        async with Client(server, raise_exceptions=True, **era) as client:
+            result = await client.call_tool("draw_chart", {"symbol": "BTC/USDT"})
     assert result.structured_content is None
     text, image = result.content
     assert isinstance(text, TextContent)

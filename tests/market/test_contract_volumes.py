@@ -19,6 +19,7 @@ from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
 from mcp_server.storage.schema import migrations
 from tests.acceptance.market_rig import NOW_MS
+from tests.rigs.forked_server import drawing_forked
 from tests.rigs.stand_in_exchange import StandInExchange
 from tests.tools.conftest import answer_of
 
@@ -88,7 +89,8 @@ async def test_what_counts_in_an_unknown_unit_is_null_with_a_note_wherever_it_is
             price = await ask(client, "get_price")
             assert "volume_24h_base" not in price
             assert "not known" in price["note"]
-            await client.call_tool("draw_chart", SWAP)
+            with drawing_forked():
+                await client.call_tool("draw_chart", SWAP)
             decided = answer_of(await client.call_tool("evaluate_strategy", {"strategy_name": "volumes"}))
             assert decided["signal"] is None
             assert "volume, sma_3_of_volume are missing" in decided["reasoning"]

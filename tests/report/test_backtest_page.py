@@ -128,10 +128,10 @@ def _ruined() -> Simulated:
 @pytest.mark.parametrize(
     "made",
     [
-        pytest.param(sample_backtest(price=1e-8), id="tiny prices"),
+        pytest.param(sample_backtest(100, 5, price=1e-8), id="tiny prices"),
         pytest.param(backtest_of(random_walk(50), np.zeros(50, dtype=np.int8)), id="no trade", marks=pytest.mark.long),
         pytest.param(backtest_of(random_walk(1), np.ones(1, dtype=np.int8)), id="one candle"),
-        pytest.param(_ruined(), id="ruined"),
+        pytest.param(_ruined(), id="ruined", marks=pytest.mark.long),
         pytest.param(sample_backtest(24_000, 4), id="three thousand trades on merged candles", marks=pytest.mark.long),
     ],
 )
