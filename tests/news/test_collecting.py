@@ -3,8 +3,6 @@
 import json
 import logging
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -184,20 +182,6 @@ async def test_only_the_server_of_a_schedule_collects_unless_it_is_off(
     assert (serving.keywords["once_up"] is not None) == collects
     report = await serving.args[1].report()
     assert report["checks"].get("news") == ({"ok": True, "collecting": False} if collects else None)
-
-
-@pytest.mark.long
-def test_what_collecting_needs_is_imported_when_it_begins() -> None:
-    heavy = ("mcp_server.adapters.news", "mcp_server.storage.news", "mcp_server.news.collector")
-    script = (
-        "import sys; from mcp_server.__main__ import _composed, _parser\n"
-        f"_composed(_parser().parse_args({[*HTTP, '--collect-news']!r}))\n"
-        f"print(*sorted(set({heavy!r}) & set(sys.modules)), 'mcp_server.news.collecting' in sys.modules)"
-    )
-    environment = {**os.environ, "TRADER_NEWS": "on"}
-    command = [sys.executable, "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=CHECKOUT, env=environment)
-    assert done.stdout.split() == ["True"]
 
 
 async def test_answers_go_on_while_the_thread_of_news_is_busy(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

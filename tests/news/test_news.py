@@ -28,10 +28,10 @@ def news_at(desk: NewsDesk, at_ms: int | None = None) -> News:
     return News(desk.database, desk.database.path.parent, lambda: from_ms(desk.now_ms if at_ms is None else at_ms))
 
 
-@pytest.mark.parametrize(("seed", "days"), SEEDS)
-def test_a_rate_at_a_time_is_what_a_home_that_ends_there_says(desk: NewsDesk, seed: int, days: int) -> None:
+@pytest.mark.parametrize(("seed", "fetches"), SEEDS)
+def test_a_rate_at_a_time_is_what_a_home_that_ends_there_says(desk: NewsDesk, seed: int, fetches: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - a test
-    moments = random_days(desk, chance, days)
+    moments = random_days(desk, chance, fetches)
     desk.now_ms += HOUR
     times = np.array(chance.sample(moments, len(moments)), dtype=np.int64)
     news = news_at(desk)
@@ -47,11 +47,11 @@ def test_a_rate_at_a_time_is_what_a_home_that_ends_there_says(desk: NewsDesk, se
     assert (news.per_hour("BTC", times[:0], 1).shape, news.fear_greed(times[:0]).shape) == ((0,), (0,))
 
 
-@pytest.mark.parametrize(("seed", "days"), SEEDS)
-def test_what_is_kept_in_memory_is_what_the_database_says(desk: NewsDesk, seed: int, days: int) -> None:
+@pytest.mark.parametrize(("seed", "fetches"), SEEDS)
+def test_what_is_kept_in_memory_is_what_the_database_says(desk: NewsDesk, seed: int, fetches: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - a test
     news = news_at(desk)
-    for _ in range(days // 10):
+    for _ in range(fetches // 10):
         random_days(desk, chance, 5)
         desk.now_ms += chance.choice([HOUR, DAY, 20 * DAY, 50 * DAY])
         for _ in range(4):
