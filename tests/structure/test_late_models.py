@@ -29,9 +29,7 @@ print(sum(one.pydantic_complete for one in adapters), len(adapters))
 """
 
 
-@pytest.mark.parametrize(
-    "module", ["mcp_server.app", "runner.tool_server.client"]
-)
+@pytest.mark.parametrize("module", ["mcp_server.app", "runner.tool_server.client"])
 def test_hardly_any_of_mcps_types_is_built_before_one_is_used(module: str) -> None:
     """It takes a second: in this process all is imported already."""
     done = subprocess.run(

@@ -14,9 +14,12 @@ from mcp_server.storage.heartbeat import Heartbeat
 from mcp_server.storage.home import Home
 from mcp_server.storage.postgres.address import PostgresAddress
 from mcp_server.storage.postgres.database import PostgresDatabase
-from tests.rigs.journal_databases import IN_POSTGRES, postgres_url
+from tests.rigs.hand_clock import HandClock
+from tests.rigs.journal_databases import IN_POSTGRES, journal_url, postgres_url
 from tests.rigs.running_up import RunningUp, edit, write_strategy
 from tests.runner.test_metrics import free_port
+from tests.scheduler.slot_homes import at
+from tests.storage.postgres.test_fellow_runners import Fellow
 
 pytestmark = IN_POSTGRES
 NAMES = ("one", "two", "three")
@@ -62,12 +65,17 @@ class Machines:
         return {key.partition(".")[0] for *_, status, key in self.rows() if status == "success"}
 
 
-def told_by_http(machines: Machines, up: RunningUp) -> tuple[dict[str, Any], str]:
-    """Return what `/health` and `/metrics` of the runner that was started last say."""
+def check_http(machines: Machines, up: RunningUp) -> None:
+    """Check what `/health` and `/metrics` of the runner that was started last say."""
     server = up.says("it answers at http").partition("it answers at ")[2].partition("/mcp")[0]
     health = httpx2.get(f"{server}/health", trust_env=False)
     metrics = httpx2.get(f"http://127.0.0.1:{machines.metrics_port}/metrics", trust_env=False)
-    return json.loads(health.text), metrics.text
+    checks = json.loads(health.text)["checks"]
+    assert checks["database"] == {"ok": True}
+    assert checks["strategies"] == {"ok": True, "valid": len(NAMES)}
+    assert f"claude_trader_scheduled {len(NAMES)}.0\n" in metrics.text
+    counted = [line for line in metrics.text.splitlines() if line.startswith('claude_trader_slots_total{outcome="succ')]
+    assert 0 < sum(float(line.split()[-1]) for line in counted) <= len(machines.rows())
 
 
 def differ(up: RunningUp) -> list[str]:
@@ -76,8 +84,26 @@ def differ(up: RunningUp) -> list[str]:
     return [problem for problem in (beat.problems if beat else ()) if "do not have the same strategies" in problem]
 
 
+async def test_one_runs_on_postgres_and_tells_of_a_fellow_that_has_other_strategies(
+    tmp_path: Path,
+) -> None:
+    beside = tmp_path / "beside"
+    with ExitStack() as ends:
+        machines = Machines(tmp_path, ends, journal_url(beside) or "")
+        ends.callback(machines.database.close)
+        fellow = Fellow(beside, HandClock(at("12:00")), "beta (process 2)")
+        ends.callback(fellow.end)
+        fellow.has = dict.fromkeys(NAMES, ("v9", "active"))
+        await fellow.look()
+        up = machines.up("a")
+        up.until(machines.runners)
+        check_http(machines, up)
+        assert "'one': version " in up.until(lambda: differ(up))[0]
+        assert up.stop() == 0
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("kills", [1, 8])
+@pytest.mark.parametrize("kills", [8])
 def test_two_that_share_a_journal_run_each_slot_once_and_go_on_for_one_that_is_killed(
     tmp_path: Path, kills: int
 ) -> None:
@@ -86,12 +112,7 @@ def test_two_that_share_a_journal_run_each_slot_once_and_go_on_for_one_that_is_k
         ends.callback(machines.database.close)
         stays, goes = machines.up("a"), machines.up("b")
         stays.until(lambda: len(machines.runners()) == 2)
-        health, metrics = told_by_http(machines, goes)
-        assert health["checks"]["database"] == {"ok": True}
-        assert health["checks"]["strategies"] == {"ok": True, "valid": len(NAMES)}
-        assert f"claude_trader_scheduled {len(NAMES)}.0\n" in metrics
-        counted = [line for line in metrics.splitlines() if line.startswith('claude_trader_slots_total{outcome="succ')]
-        assert 0 < sum(float(line.split()[-1]) for line in counted) <= len(machines.rows())
+        check_http(machines, goes)
         for _ in range(kills):
             before = machines.runners()
             goes.process.kill()
