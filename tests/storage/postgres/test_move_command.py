@@ -74,7 +74,7 @@ def test_the_address_of_a_database_is_no_argument_and_is_not_told_back(home: Pat
 def test_a_place_that_there_is_not_and_a_database_that_is_not_set_are_refused(home: Path) -> None:
     trader = trader_in(home)
     for words, told in (("cloud", "is no place"), ("postgres", "TRADER_DATABASE_URL is not set")):
-        done = trader("journal", "move", "--to", words)
+        done = trader("journal", "move", "--to", words, TRADER_DATABASE_URL="")
         assert (done.code, told in done.err) == (2, True), done.err
 
 
