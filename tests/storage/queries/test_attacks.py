@@ -171,7 +171,14 @@ REFUSED = {
 ATTACKS = [(reason, sql) for reason, attacks in REFUSED.items() for sql in attacks]
 
 
-@pytest.mark.parametrize(("reason", "sql"), ATTACKS)
+@pytest.mark.parametrize(
+    ("reason", "sql"),
+    [
+        pytest.param(reason, sql, marks=pytest.mark.long if place else [])
+        for reason, attacks in REFUSED.items()
+        for place, sql in enumerate(attacks)
+    ],
+)
 def test_what_reaches_beyond_the_described_tables_is_refused_for_its_own_reason(
     asked: Asked, reason: str, sql: str
 ) -> None:
