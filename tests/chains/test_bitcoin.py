@@ -162,12 +162,13 @@ async def test_fees_and_mempool_exist_only_now(ask: Ask, bitcoin: StandInEsplora
 @pytest.mark.parametrize(
     ("fault", "answer"),
     [
-        ({"status": 429}, r"is asked too often \(429\)"), ({"body": "<html>"}, "answers what is no JSON"),
-        ({"body": "[]"}, "answers what cannot be read"), ({"silent_s": 120.0}, "did not answer in time"),
-        ({"body": '[{"height": "x"}]'}, "answers what cannot be read"),
+        pytest.param({"status": 429}, r"is asked too often \(429\)", id="429"),
+        pytest.param({"body": "<html>"}, "answers what is no JSON", id="no JSON", marks=pytest.mark.long),
+        pytest.param({"body": "[]"}, "answers what cannot be read", id="no blocks", marks=pytest.mark.long),
+        pytest.param({"silent_s": 120.0}, "did not answer in time", id="silent", marks=pytest.mark.long),
+        pytest.param({"body": '[{"height": "x"}]'}, "answers what cannot be read", id="odd"),
     ],
-    ids=["429", "no JSON", "no blocks", "silent", "odd"],
-)  # fmt: skip
+)
 async def test_another_endpoint_answers_where_one_fails(
     home: Path, bitcoin: StandInEsplora, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any], answer: str
 ) -> None:

@@ -95,7 +95,7 @@ async def value_of(ask: Ask, name: str, *beside: str, **arguments: Any) -> dict[
     return {row[0]: row[2] for row in answer["rows"]}
 
 
-@pytest.mark.parametrize("timeframe", sampled(["1h", "1m", "15m", "12h"], 4))
+@pytest.mark.parametrize("timeframe", sampled(["1m", "1h", "15m", "12h"], 4))
 async def test_the_session_price_is_the_same_alone_beside_others_and_with_any_number_of_rows(
     ask: Ask, timeframe: str
 ) -> None:
