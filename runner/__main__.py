@@ -4,16 +4,21 @@ A run waits for its tool server, so that is started before typer is imported.
 """
 
 import atexit
+import gc
 import os
 import signal
 import sys
 import threading
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from mcp_server.errors import BadInput, TraderError
 from mcp_server.storage.home import home_folder
 from mcp_server.storage.owner import become_owner
 from runner.tool_server.server_process import ServerProcess, early_server
+
+if TYPE_CHECKING:
+    from runner.cli.help import Helpful
 
 ENDING_S = 0.05
 """A thread that has been told to end has ended by then."""
@@ -38,8 +43,7 @@ def run_command_line() -> None:
         home = home_folder(os.environ.get("TRADER_HOME"))
         become_owner(home)
         server = early_server(sys.argv[1:], home)
-        from runner.cli.app import app
-
+        app = _command_line()
         app(obj=server)
     except TraderError as error:
         from runner.cli.context import fail
@@ -48,6 +52,16 @@ def run_command_line() -> None:
     finally:
         if server is not None:
             server.end()
+
+
+def _command_line() -> "Helpful":
+    """Import the command line without a look for garbage, of which imports leave little."""
+    gc.disable()
+    try:
+        from runner.cli.app import app
+    finally:
+        gc.enable()
+    return app
 
 
 def _leave(code: int) -> None:

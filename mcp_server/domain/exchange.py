@@ -12,9 +12,6 @@ if TYPE_CHECKING:
 Level = tuple[float, float]
 """A price of an order book, in quote, and the size at it, in base (contracts on a contract market)."""
 
-DEFAULT_EXCHANGE = "coinbase"
-"""The exchange that is asked unless the settings say otherwise."""
-
 MOST_SYMBOL = 60
 """Characters of a symbol; no true one is longer."""
 

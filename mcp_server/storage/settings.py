@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from mcp_server.domain.error_hints import invalid_keys
-from mcp_server.domain.exchange import DEFAULT_EXCHANGE
+from mcp_server.domain.strategy.limits import DEFAULT_EXCHANGE
 from mcp_server.errors import Misconfigured
 from mcp_server.storage.home import default_home, home_folder
 from mcp_server.storage.oauth_setting_types import PublicUrl

@@ -21,8 +21,7 @@ def status(
 
     Exit codes: 0: `claude-trader up` is running and nothing is wrong. 1: otherwise. 2: invalid usage.
     """
-    from rich.live import Live
-
+    _import_pydantic()
     from mcp_server.overview import Overview, overview
     from mcp_server.storage.news.standing import NewsStanding, news_standing
     from runner.cli import show
@@ -52,6 +51,8 @@ def status(
             console = show.console()
             console.print(rendered(now, console.width, news(now)))
         raise typer.Exit(0 if now.well else 1)
+    from rich.live import Live
+
     console = show.console()
     try:
         with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
@@ -61,3 +62,10 @@ def status(
                 time.sleep(EVERY_S)
     except KeyboardInterrupt:
         fail("stopped", 130)
+
+
+def _import_pydantic() -> None:
+    """Import pydantic without what it would look for plugins with: a command that is over in a moment has none."""
+    from mcp_server.domain.late_parts import import_with_late_parts
+
+    import_with_late_parts("pydantic.plugin._loader", {"importlib.metadata": ("entry_points",)})

@@ -36,7 +36,7 @@ COMMANDS_AND_WHAT_THEY_LEAVE_OUT: list[tuple[list[str], set[str]]] = [
     (["strategies", "pause", "no-such-strategy"], ALL - CHECKS_SETTINGS),
     (["signals"], ALL | {"rich.console"}),
     (["signals", "--json"], ALL),
-    (["status"], HEAVY | ASYNCHRONOUS | {"ssl", "dotenv"}),
+    (["status"], HEAVY | ASYNCHRONOUS | {"ssl", "dotenv", "importlib.metadata", "filelock", "rich.live"}),
     (["notify"], HEAVY | READS_A_JOURNAL),
     (["journal", "prune", "--before", "2020-01-01"], HEAVY),
     *(([name, "--help"], ALL) for name in COMMANDS if name not in ("run", "up", "build", "replay")),

@@ -5,9 +5,9 @@ from dataclasses import asdict, astuple, dataclass, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from mcp_server.domain.exchange import DEFAULT_EXCHANGE
 from mcp_server.domain.outcome import Ended, Outcome, RunEngine, SignalName, Status, Trigger
 from mcp_server.domain.scoring.terms import Terms, terms_of
+from mcp_server.domain.strategy.limits import DEFAULT_EXCHANGE
 from mcp_server.domain.timeframes import naive
 from mcp_server.errors import Retryable
 from mcp_server.storage.journal.liveness import SignOfLife

@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from itertools import count
 from uuid import uuid4
 
-from mcp_server.domain.exchange import DEFAULT_EXCHANGE
 from mcp_server.domain.outcome import SlotRow, Status
 from mcp_server.domain.scoring.terms import Terms, terms_of
+from mcp_server.domain.strategy.limits import DEFAULT_EXCHANGE
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Retryable
 from mcp_server.storage.home import Home
