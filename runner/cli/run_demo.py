@@ -24,6 +24,7 @@ from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.backtest.demo import DAYS, demo_backtest
 from runner.cli import show
+from runner.cli.show_signals import COLOURS
 from runner.execute import Runner
 from runner.installed import install, typed, unnamed
 from runner.settings import RunnerSettings
@@ -147,7 +148,7 @@ def _show_run(console: Console, ended: Ended) -> None:
     if signal is None:
         console.print(Text.assemble(line, (str(ended.outcome.status), "yellow"), "  ", show.plain(ended.outcome.error)))
         return
-    line = Text.assemble(line, (f"{signal.signal:<4}", show.COLOURS[signal.signal]), f"  {number(signal.price):>12}")
+    line = Text.assemble(line, (f"{signal.signal:<4}", COLOURS[signal.signal]), f"  {number(signal.price):>12}")
     console.print(line if signal.signal == "HOLD" else Text.assemble(line, "  ", show.plain(signal.reasoning)))
 
 

@@ -13,7 +13,8 @@ from mcp_server.domain.scoring.terms import terms_of
 from mcp_server.domain.scoring.window import independent_before, most_apart, window_shows
 from mcp_server.domain.text import counted, minute
 from mcp_server.domain.timeframes import iso, to_ms
-from runner.cli.show import COLOURS, plain
+from runner.cli.show import plain
+from runner.cli.show_signals import COLOURS
 from runner.replay.estimate import usd
 
 if TYPE_CHECKING:

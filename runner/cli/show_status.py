@@ -10,7 +10,8 @@ from mcp_server.overview import Overview, RunnerState, StrategyState
 from mcp_server.storage.journal.budget import Spent
 from mcp_server.storage.journal.slot_history import LastSlot
 from mcp_server.storage.news.standing import NewsStanding
-from runner.cli.show import COLOURS, plain
+from runner.cli.show import plain
+from runner.cli.show_signals import COLOURS
 
 QUIET = {"skipped_gate", "success", "running"}
 

@@ -57,7 +57,7 @@ def signals(
     journal.settle()
     outcomes: Literal["signals", "all"] = "all" if every else "signals"
     if as_csv:
-        from runner.cli import show
+        from runner.cli import show_signals as show
 
         _check_name(context, journal, name, replayed=replayed)
         typer.echo(_line(show.entry_keys(replayed=replayed)), nl=False)
@@ -75,13 +75,27 @@ def signals(
         more = "" if every else " --all also lists runs without a signal."
         typer.echo(f"Nothing is recorded yet. `claude-trader {command} NAME` {effect}, and records the result.{more}")
         return
-    from runner.cli import show
+    from runner.cli import show_signals
 
     if as_json:
-        print_json({"signals": [show.entry_json(entry, replayed=replayed) for entry in entries]})
+        print_json({"signals": [show_signals.entry_json(entry, replayed=replayed) for entry in entries]})
     else:
         title = "Journal" if every else "Signals"
-        show.journal(show.console(), entries, f"{title} of replays" if replayed else title)
+        _show(entries, f"{title} of replays" if replayed else title)
+
+
+def _show(entries: list["Entry"], title: str) -> None:
+    """Show the table, in colour on a terminal; rich takes a fourth of the time, so elsewhere it is not imported."""
+    from runner.cli import show_signals
+
+    if show_signals.on_terminal():
+        from runner.cli import show
+
+        show.journal(show.console(), entries, title)
+        return
+    show_signals.replace_what_is_lacking()
+    for line in show_signals.table(entries, title, show_signals.width()):
+        typer.echo("".join(text for text, _ in line))
 
 
 class EmptyJournal:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,10 @@ import typer.main
 from rich.console import Console
 from rich.markdown import Markdown
 
-from mcp_server.storage.database import Database
 from runner.cli.app import app
 from runner.cli.commands import COMMANDS, CommandLine
 from runner.cli.light_help import HelpText
+from tests.rigs.sample_home import sample_home
 
 HEAVY = {"mcp", "ccxt", "pandas", "matplotlib", "talib", "claude_agent_sdk", "numpy", "apprise"}
 READS_A_JOURNAL = {"duckdb"}
@@ -162,17 +163,18 @@ def test_a_home_that_is_a_file_is_told_and_is_not_taken_for_one_without_a_record
     assert "is in the way" in done.stderr
 
 
-def test_recorded_signals_are_listed_with_neither_pydantic_nor_duckdbs_package(home: Path) -> None:
-    database = Database(home / "claude_trader.duckdb")
-    database.write(lambda connection: None)
+def test_recorded_signals_are_listed_without_pydantic_duckdbs_package_what_writes_and_rich(home: Path) -> None:
+    sample_home(home, datetime.now(UTC)).close()
     code = "import sys, runner.__main__ as p\ntry: p.run_command_line()\nexcept SystemExit: print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code, "signals"], env={**os.environ, "TRADER_HOME": str(home)},
         stdout=subprocess.PIPE, text=True, timeout=100, check=True,
     )  # fmt: skip
-    modules = set(done.stdout.split())
+    assert "eth-two-analysts" in done.stdout
+    modules = set(done.stdout.splitlines()[-1].split())
     assert "_duckdb" in modules
-    assert sorted(modules & (ALL | {"stamina", "tenacity"})) == []
+    writes = {f"mcp_server.storage.journal.{name}" for name in ("rows", "ends", "replay_rows", "slot_history")}
+    assert sorted(modules & (ALL | writes | {"stamina", "tenacity", "filelock", "rich.console", "rich.text"})) == []
 
 
 def test_a_listing_does_not_need_settings_that_are_right(home: Path) -> None:

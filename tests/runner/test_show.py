@@ -10,6 +10,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from mcp_server.domain.outcome import Ended, Outcome, Signal, SignalName, Status
@@ -18,6 +19,7 @@ from mcp_server.domain.text import number
 from mcp_server.storage.journal.entries import Entry
 from runner.cli import show
 from runner.cli.context import fail
+from runner.cli.show_signals import LIKE_A_TERMINAL, on_terminal, table, width
 from tests.runner.conftest import Command
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -168,3 +170,32 @@ def test_a_run_as_of_the_past_is_labelled_in_the_journal_and_others_need_no_colu
     assert [line for line in lines if "by hand contaminated" in line] == [lines[6]]
     assert "contaminated" not in lines[3] + lines[5]
     assert "replay" not in _journal(120, [own])[1]
+
+
+@pytest.mark.parametrize("room", [12, 30, 60, 80, 140])
+def test_what_is_no_terminal_is_shown_the_same_lines(room: int) -> None:
+    entries = [
+        _entry(1, "比特币-趋势-比特币-趋势", Status.SUCCESS, 64_000.25),
+        replace(_entry(2, "dip", Status.ERROR, None), error="交易所没有回答" * 20),
+        replace(_entry(3, "dip", Status.SUCCESS, 1e-7), reasoning="It rises. " * 30, contaminated=True),
+    ]
+    lines = ["".join(text for text, _ in line) for line in table(entries, "Journal", room)]
+    assert lines == _journal(room, entries)
+    assert max(map(cell_len, lines)) <= room
+
+
+@pytest.mark.parametrize(("variables", "expected"), [({}, False), ({"FORCE_COLOR": "1"}, True)])
+def test_colours_are_for_a_terminal_or_who_asks_for_them(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: bool
+) -> None:
+    for name in LIKE_A_TERMINAL:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert on_terminal() is expected
+
+
+def test_a_line_is_as_wide_as_rich_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for columns in ("70", "", "wide"):
+        monkeypatch.setenv("COLUMNS", columns)
+        assert width() == Console(file=StringIO()).width
