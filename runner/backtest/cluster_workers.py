@@ -29,7 +29,7 @@ def left_over(client: Client, workers: Collection[str]) -> set[str]:
     except TimeoutError:
         return set(workers)
     waited_for = client.run_on_scheduler(_waited_for, keys=[key for keys in asked.values() for key in keys])
-    return {worker for worker, keys in asked.items() if not waited_for.issuperset(keys)}
+    return {worker for worker in workers if worker not in asked or not waited_for.issuperset(asked[worker])}
 
 
 def _computing(dask_worker: Any) -> list[str]:

@@ -37,7 +37,7 @@ class ClientOfTwo:
     What comes of a call is given; where nothing is, it goes on for ever.
     """
 
-    status = "running"
+    status, mute = "running", ""
 
     def __init__(self, stopped: Sequence[str] = (), outcomes: Sequence[Any] = ()) -> None:
         self.stopped, self.outcomes, self.endless, self.keys = list(stopped), iter(outcomes), not outcomes, list[str]()
@@ -55,7 +55,7 @@ class ClientOfTwo:
         assert {call.key for call in calls} <= set(self.keys)
 
     def sync(self, _function: Any, *_arguments: Any, workers: list[str], **_others: Any) -> dict[str, list[str]]:
-        return {worker: [] for worker in workers}
+        return {worker: [] for worker in workers if worker != self.mute}
 
     def _run(self) -> None:
         raise AssertionError
@@ -111,6 +111,16 @@ def test_a_call_is_not_sent_again_for_ever_nor_where_the_scheduler_is_gone(reaso
     with pytest.raises(Retryable, match=r"The connection to the cluster at .* was lost"):
         executor_of(client).submit(print).result()
     assert len(client.keys) == (1 if reason else 4)
+
+
+def test_a_worker_that_does_not_say_what_it_computes_is_not_counted_on_until_it_does() -> None:
+    client = ClientOfTwo()
+    client.mute = "other"
+    executor = executor_of(client)
+    assert executor._fit == ["good"]
+    client.mute = ""
+    executor.check()
+    assert executor._fit == ["good", "other"]
 
 
 def executor_of(client: ClientOfTwo) -> Any:
