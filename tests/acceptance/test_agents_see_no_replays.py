@@ -95,9 +95,11 @@ def _client(server: Serving, as_of: datetime, *, in_a_run: bool) -> AbstractAsyn
     return calling(server.url, X_Trader_As_Of=as_of.isoformat())
 
 
-async def _answers(server: Serving, *, in_a_run: bool) -> list[dict[str, Any]]:
+async def _answers(
+    server: Serving, calls: list[tuple[str, dict[str, Any]]] = CALLS, *, in_a_run: bool
+) -> list[dict[str, Any]]:
     async with _client(server, MOMENT, in_a_run=in_a_run) as client:
-        return [answer_of(await client.call_tool(name, arguments)) for name, arguments in CALLS]
+        return [answer_of(await client.call_tool(name, arguments)) for name, arguments in calls]
 
 
 async def test_with_and_without_replays_a_sub_agent_is_told_the_same(servers: tuple[Serving, Serving]) -> None:
@@ -108,17 +110,15 @@ async def test_with_and_without_replays_a_sub_agent_is_told_the_same(servers: tu
 
 
 async def test_anybody_else_is_told_of_them_with_what_labels_them(servers: tuple[Serving, Serving]) -> None:
-    answers = dict(zip([str(call) for call in CALLS], await _answers(servers[1], in_a_run=False), strict=True))
-    replayed = answers[str(CALLS[3])]
+    signals, replayed, costs = await _answers(servers[1], [CALLS[0], CALLS[3], CALLS[4]], in_a_run=False)
     assert replayed["columns"][-4:] == ["replay_id", "contaminated", "knowledge_cutoff", "recorded_usd"]
     assert replayed["rows"]
     assert all(row[-4:] == [ID, True, "2026-06", 0.11] for row in replayed["rows"])
-    signals = answers[str(CALLS[0])]
     by_hand = [row for row in signals["rows"] if "I know what came next" in str(row)]
     assert by_hand
     assert all(row[-4:] == [None, True, "2026-06", 0.11] for row in by_hand)
     assert {row[-4] for row in signals["rows"]} == {None}, "replays are told apart from all others"
-    assert answers[str(CALLS[4])]["replay_usd"] > 0
+    assert costs["replay_usd"] > 0
 
 
 async def test_a_run_of_a_replay_is_no_run_for_a_sub_agent_that_knows_its_number(

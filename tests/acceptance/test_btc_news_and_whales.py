@@ -99,9 +99,11 @@ def test_three_sub_agents_report_and_what_the_news_agent_saw_is_kept(
     assert (shown[ROBBED]["source"], shown[ROBBED]["url"], shown[ORDER]["url"]) == ("wire", LINK, None)
 
 
+@pytest.mark.long
 def test_where_no_news_were_collected_it_abstains_and_never_says_hold(
     trader: Command, world: Mapping[str, str]
 ) -> None:
+    """In `make test`, `tests/runner/test_claude.py` has sub-agents whose tools fail."""
     with ScriptedMessagesApi(script()) as api:
         model = {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": "dummy"}
         done = trader("run", NAME, "--json", **world, **model)

@@ -96,9 +96,11 @@ def test_its_rules_run_without_a_model(trader: Command, home: Path, world: World
     assert (only_entry(home).engine, done.json["cost_usd"]) == ("rules", 0)
 
 
+@pytest.mark.long
 def test_a_chain_that_cannot_be_reached_ends_without_a_signal_and_never_as_hold(
     trader: Command, home: Path, world: World
 ) -> None:
+    """In `make test`, `tests/runner/test_claude.py` has sub-agents whose tools fail."""
     world.bitcoin.status = 503
     with ScriptedMessagesApi(script()) as api:
         model = {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": "dummy"}

@@ -32,7 +32,7 @@ from mcp_server.storage.journal.runs import Journal
 from runner.cli import show
 from runner.logs import start_logging
 from runner.notify import events
-from tests.acceptance.hostile_texts import HALVES, TEXTS, hidden
+from tests.acceptance.hostile_texts import HALVES, LONG, TEXTS, hidden
 from tests.rigs.chain_server import chain_settings
 from tests.rigs.exchanges.world import World
 from tests.rigs.stand_in_exchange import StandInExchange
@@ -109,6 +109,8 @@ ALL_TEXTS = [*TEXTS, *HALVES]
 A_PART = 6
 """Of the tools in `make test` each is sent one text in so many, and one tool others than the next."""
 
+STEPS = [A_PART - 1, pytest.param(1, marks=pytest.mark.long)]
+
 
 @pytest.mark.parametrize(
     ("name", "texts"),
@@ -134,7 +136,8 @@ async def test_no_tool_gives_back_what_hides_in_an_argument(
             check(await client.call_tool(name, {**file.example, text[:100]: 1}), (name, text[:40]))
 
 
-async def test_no_tool_gives_back_what_is_stored(settings: ServerSettings) -> None:
+@pytest.mark.parametrize("step", STEPS)
+async def test_no_tool_gives_back_what_is_stored(settings: ServerSettings, step: int) -> None:
     async with Client(build_server(settings, clock=lambda: NOW)) as client:
         for name, arguments in (
             ("list_strategies", {}),
@@ -146,14 +149,17 @@ async def test_no_tool_gives_back_what_is_stored(settings: ServerSettings) -> No
             ("draw_chart", {"symbol": "BTC/USDT", "strategy_name": "s000"}),
         ):
             check(await client.call_tool(name, arguments), (name, arguments))
-        for number in range(len(TEXTS) + len(HALVES)):
+        for number in range(0, len(TEXTS) + len(HALVES), step):
             check(await client.call_tool("read_strategy", {"strategy_name": f"s{number:03}"}), number)
             check(await client.call_tool("evaluate_strategy", {"strategy_name": f"s{number:03}"}), number)
 
 
-async def test_no_prompt_and_no_resource_gives_back_what_is_stored_or_asked(settings: ServerSettings) -> None:
+@pytest.mark.parametrize("step", STEPS)
+async def test_no_prompt_and_no_resource_gives_back_what_is_stored_or_asked(
+    settings: ServerSettings, step: int
+) -> None:
     async with Client(build_server(settings, clock=lambda: NOW)) as client:
-        for number, text in enumerate([*TEXTS, *HALVES]):
+        for number, text in list(enumerate(ALL_TEXTS))[::step]:
             said = []
             for ask in (
                 lambda: client.get_prompt("review_strategy", {"strategy_name": f"s{number:03}"}),  # noqa: B023
@@ -199,7 +205,13 @@ def strategy(text: str) -> Strategy:
     return parse_strategy("s", {**RULES, "description": description}, None)
 
 
-@pytest.mark.parametrize("text", [*TEXTS, *HALVES], ids=[str(number) for number in range(len(TEXTS) + len(HALVES))])
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(text, id=str(number), marks=[pytest.mark.long] if text == LONG[-1] else [])
+        for number, text in enumerate(ALL_TEXTS)
+    ],
+)
 def test_no_notice_no_report_and_no_terminal_shows_what_hides(text: str) -> None:
     trace = {"sub_agents": [{"name": text[:50], "report": text, "calls": [{"tool": text, "result": text}]}]}
     said = Outcome(

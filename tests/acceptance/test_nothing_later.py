@@ -91,7 +91,7 @@ def server(home: Path) -> Iterator[Serving]:
 
 def _questions(name: str, properties: dict[str, Any], moment: datetime) -> list[dict[str, Any]]:
     """Return what to ask a tool, also as of the present and of a moment that is later than the run's."""
-    start = f"{moment - timedelta(days=5):%Y-%m-%d}"
+    start = f"{moment - timedelta(days=2):%Y-%m-%d}"
     usual = {"symbol": "BTC/USDT", "strategy_name": strategies.TREND, "start": start}
     asked = OWN.get(name, [{key: value for key, value in usual.items() if key in properties}])
     later = [{"as_of": "now"}, {"as_of": NOW.isoformat()}] if "as_of" in properties else []

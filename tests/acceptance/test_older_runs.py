@@ -22,7 +22,7 @@ RUNS = (
 )
 
 
-@pytest.mark.parametrize("archive", ["home.tar.gz", "unjudged.tar.gz"])
+@pytest.mark.parametrize("archive", [pytest.param("home.tar.gz", marks=pytest.mark.long), "unjudged.tar.gz"])
 async def test_every_run_of_an_older_home_is_listed_told_whole_and_seen_in_a_past(home: Path, archive: str) -> None:
     unpack(home, archive)
     out_of_reach = dict.fromkeys(("coinbase", "kraken"), "http://127.0.0.1:9")

@@ -158,11 +158,11 @@ def import_file(trader: Command, home: Path) -> None:
     assert f"The store has {len(raw().close)} now." in done.out
 
 
-@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.long)])
 async def test_runs_say_what_talib_says_of_the_file_cut_off_at_their_moment(
     trader: Command, home: Path, every: int
 ) -> None:
-    """There are fifty moments, of which every fourth does in a small form."""
+    """There are fifty moments, of which every seventh does in a small form."""
     import_file(trader, home)
     chosen = moments()[::every]
     by_command, in_process = chosen[::10], [moment for moment in chosen if moment not in chosen[::10]]
@@ -223,7 +223,7 @@ def check_journal(home: Path, chosen: Sequence[datetime]) -> None:
     assert min(said.values()) >= len(chosen) // 8
 
 
-@pytest.mark.parametrize("every", [17, pytest.param(5, marks=pytest.mark.long)])
+@pytest.mark.parametrize("every", [25, pytest.param(5, marks=pytest.mark.long)])
 async def test_a_store_that_ends_at_the_moment_gives_the_same_answer(
     trader: Command, home: Path, tmp_path: Path, every: int
 ) -> None:

@@ -1,12 +1,13 @@
 """A host that is a script: over stdio it designs, backtests, writes, runs and is judged, without API and agent SDK.
 
-Two processes serve it, the second with a clock that is two days ahead: by then the horizon of its signals is over.
+A process serves it, and then a server whose clock is two days ahead: by then the horizon of its signals is over.
 """
 
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,12 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp_types import TextContent
 
+from mcp_server.app import build_server
+from mcp_server.settings import ServerSettings
 from tests.tools.conftest import answer_of
 
 LIMIT_S = 120
-LATER = """
-import sys
-from datetime import UTC, datetime, timedelta
-from mcp_server.app import build_server
-from mcp_server.settings import ServerSettings
-build_server(ServerSettings.load(), clock=lambda: datetime.now(UTC) + timedelta(days=2)).run("stdio")
-"""
+LATER = timedelta(days=2)
 
 MARKET = {"trading_pair": "BTC/USDT", "exchange": "simulated", "interval": "1h"}
 BY_RULES = {**MARKET, "rules": {"indicators": ["rsi(14)"], "buy": "rsi_14 <= 100", "sell": "rsi_14 > 100"}}
@@ -38,7 +35,7 @@ Ask = Callable[..., Awaitable[dict[str, Any]]]
 
 
 @asynccontextmanager
-async def served(home: Path, absent: Path, *command: str) -> AsyncIterator[tuple[Client, Ask]]:
+async def served(home: Path, absent: Path) -> AsyncIterator[tuple[Client, Ask]]:
     """Start a server as a host does, in an environment in which the agent SDK and the runner cannot be imported."""
     for name in ("claude_agent_sdk", "runner"):
         (absent / name).mkdir(parents=True, exist_ok=True)
@@ -48,12 +45,19 @@ async def served(home: Path, absent: Path, *command: str) -> AsyncIterator[tuple
         "PATH": os.environ["PATH"], "HOME": str(home), "TRADER_HOME": str(home), "TRADER_EXCHANGE": "simulated",
         "PYTHONPATH": os.pathsep.join((str(absent), str(root))),
     }  # fmt: skip
-    async with Client(StdioServerParameters(command=sys.executable, args=[*command], env=environment)) as client:
+    async with Client(
+        StdioServerParameters(command=sys.executable, args=["-m", "mcp_server"], env=environment)
+    ) as client:
+        yield client, asking(client)
 
-        async def ask(name: str, **arguments: Any) -> dict[str, Any]:
-            return answer_of(await client.call_tool(name, arguments))
 
-        yield client, ask
+def asking(client: Client) -> Ask:
+    """Return what calls a tool and returns its answer."""
+
+    async def ask(name: str, **arguments: Any) -> dict[str, Any]:
+        return answer_of(await client.call_tool(name, arguments))
+
+    return ask
 
 
 async def prompt_of(client: Client, name: str, **given: str) -> str:
@@ -98,7 +102,7 @@ async def test_a_script_designs_backtests_writes_runs_and_is_judged_and_a_forged
 ) -> None:
     absent = tmp_path / "absent"
     with anyio.fail_after(LIMIT_S):
-        async with served(home, absent, "-m", "mcp_server") as (client, ask):
+        async with served(home, absent) as (client, ask):
             await design(client, ask)
             by_rules = await ask("run_strategy", strategy_name="by-rules")
             by_claude = await run_by_claude(client, ask)
@@ -108,7 +112,9 @@ async def test_a_script_designs_backtests_writes_runs_and_is_judged_and_a_forged
             forged = await ask(
                 "run_strategy", strategy_name="forged", execution_id=forged["execution_id"], answer=answer
             )
-        async with served(home, absent, "-c", LATER) as (_, ask):
+        later = build_server(ServerSettings(home=home, exchange="simulated"), clock=lambda: datetime.now(UTC) + LATER)
+        async with Client(later) as client:
+            ask = asking(client)
             judged = [
                 await ask("get_performance", strategy_name=f"by-{who}", runs="manual") for who in ("rules", "claude")
             ]

@@ -115,7 +115,7 @@ async def fill(server: Serving, symbol: str, writes: int) -> tuple[float, float]
         return began, datetime.now(UTC).timestamp()
 
 
-@pytest.mark.parametrize("writes", [20, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize("writes", [8, pytest.param(100, marks=pytest.mark.long)])
 async def test_two_servers_the_journal_and_a_plain_connection_write_at_once_and_nothing_is_lost(
     home: Path, writes: int
 ) -> None:
@@ -181,7 +181,7 @@ CONFIG: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("writes", [8, pytest.param(25, marks=pytest.mark.long)])
+@pytest.mark.parametrize("writes", [4, pytest.param(25, marks=pytest.mark.long)])
 async def test_two_servers_write_one_strategy_at_once_and_every_version_is_kept(home: Path, writes: int) -> None:
     written: set[str] = set()
 
@@ -209,7 +209,11 @@ async def test_two_servers_write_one_strategy_at_once_and_every_version_is_kept(
     assert {folder.name for folder in folders.iterdir()} == {"both", ".versions", ".lock"}
 
 
+@pytest.mark.long
 async def test_while_a_shell_holds_the_file_each_says_so_and_nothing_is_lost(trader: Command, home: Path) -> None:
+    """In `make test`, `test_market_faults.py` has the server, `tests/runner/test_run.py` a command, and
+    `tests/scheduler/test_ends_together.py` the end of a run.
+    """
     folders = StrategyFolders(Home(home), examples_folder())
     folders.write(parse_strategy("mine", CONFIG, None))
     journal = Journal(Database(Home(home).database, prepare=Home(home).prepare, patience_s=0.2), Home(home))

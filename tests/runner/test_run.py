@@ -172,8 +172,9 @@ def test_the_env_file_of_the_home_is_read(trader: Command, home: Path) -> None:
 
 
 def test_a_shell_that_holds_the_database_stops_no_outcome_from_being_kept(
-    trader: Command, home: Path, server: dict[str, str]
+    trader: Command, home: Path, server: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("mcp_server.storage.database_file.PATIENCE_S", 0.5)
     assert trader("run", "rsi-reversion", **server).code == 0
     with held_by_a_shell(Home(home).database) as pid:
         done = trader("run", "rsi-reversion")
