@@ -15,11 +15,13 @@ from mcp_server.storage.home import examples_folder
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.claude.cassette.ablation import MomentReuse, without_agents
 from runner.claude.cassette.cassettes import Recorded, TokenCounts
-from runner.replay.replay import replay
+from runner.replay.replay import _terms, replay
 from runner.replay.replayed import ReplayProgress, ReplayRequest
 from runner.replay.reuse import afterwards, beforehand
 from runner.replay.token_prices import TokenPrices
 from runner.tool_server.server import Address
+from tests.replay.playing import play
+from tests.rigs.played_runs import PlayedApi
 from tests.rigs.replays import FIRST, MODEL, asking, looking, moments, parts_of, replay_of
 from tests.rigs.scripted_messages_api import (
     ORCHESTRATOR,
@@ -123,6 +125,17 @@ async def test_a_rerun_that_has_ended_is_followed_by_another_that_sees_what_has_
     assert len({first.replay_id, second.replay_id, one.terms("simulated").id}) == 3
     (what_differs,) = second.drifts
     assert "Buy low." in what_differs
+
+
+async def test_a_rerun_that_has_ended_is_done_anew_under_another_name(home: Path) -> None:
+    one, parts = replay_of(1, rerun=True), parts_of(home)
+    assert _terms(one, parts) == one.terms("simulated")
+    done = await play(home, one, PlayedApi())
+    assert done.tally.by_status == {Status.SUCCESS: 1}
+    again = _terms(one, parts)
+    assert (again.repeat, again.id != one.terms("simulated").id) == (1, True)
+    recording = replace(one, rerun=False)
+    assert _terms(recording, parts) == recording.terms("simulated")
 
 
 def request(**config: Any) -> ReplayRequest:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from mcp_server.domain.strategy.run_prompts import sub_agent_prompt
 from mcp_server.domain.strategy.strategy import Strategy
 from runner.claude.cassette.ablation import Ablation, MomentReuse, without_agents
 from runner.claude.cassette.cassettes import Cassette
+from runner.claude.cassette.derived_reply import without_starts
 from tests.rigs.scripted_messages_api import ORCHESTRATOR, Reply, ScriptedMessagesApi, Step, answer, say, start, use
 from tests.rigs.tool_server import ToolServer
 from tests.runner.claude_runs import AS_OF, PRICE, RSI, strategy
@@ -142,20 +143,35 @@ async def test_an_orchestrator_that_did_not_start_all_at_once_is_asked_again(wit
     assert run.outcome.signal.signal == "HOLD"
 
 
+class Opening:
+    """The first request of the recorded moment."""
+
+    def __init__(self, with_all: WithAll) -> None:
+        self.recorded = with_all.cassette.at(AS_OF)[0]
+        self.listed = self.recorded.request["messages"][0]["content"]
+        self.without = re.sub(r',\s*"rsi-analyzer": "[^"]*"', "", self.listed)
+        assert self.without != self.listed
+
+    def request(self, task: str, **other: Any) -> dict[str, Any]:
+        """Return it with another task."""
+        own = deepcopy(dict(self.recorded.request))
+        return {**own, **other, "messages": [{"role": "user", "content": task}, *own["messages"][1:]]}
+
+
+def test_nothing_is_derived_of_a_first_reply_that_did_not_start_all(with_all: WithAll, tmp_path: Path) -> None:
+    opening, base = Opening(with_all), cassette_of(tmp_path, three())
+    reply = without_starts(opening.recorded, frozenset({EMA_AGENT}))
+    base.keep(AS_OF, replace(opening.recorded, reply=reply))
+    ablation = Ablation(base, frozenset({RSI_AGENT}))
+    assert ablation.reply(AS_OF, "new", opening.request(opening.without)) is None
+    less = without_agents(three(), [RSI_AGENT])
+    assert ablation.reuse(AS_OF, cassette_of(tmp_path, less), prompts_of(less)) == MomentReuse(0, 0, None)
+
+
 def test_nothing_is_derived_of_a_request_that_differs_in_more_than_its_sub_agents(with_all: WithAll) -> None:
     ablation = Ablation(with_all.cassette, frozenset({RSI_AGENT}))
-    opening = with_all.cassette.at(AS_OF)[0].request
-    listed = opening["messages"][0]["content"]
-    without = re.sub(r',\s*"rsi-analyzer": "[^"]*"', "", listed)
-    assert without != listed
-
-    def request(task: str, **other: Any) -> dict[str, Any]:
-        return {
-            **deepcopy(dict(opening)),
-            **other,
-            "messages": [{"role": "user", "content": task}, *opening["messages"][1:]],
-        }
-
+    opening = Opening(with_all)
+    request, without, listed = opening.request, opening.without, opening.listed
     assert ablation.reply(AS_OF, "new", request(without)) is not None
     assert ablation.reply(AS_OF, "new", request(without.replace("Strategy: dip", "Strategy: dup"))) is None
     assert ablation.reply(AS_OF, "new", request(without, model="another")) is None

@@ -21,6 +21,7 @@ from runner.claude import engine, session
 from runner.claude.engine import run_claude
 from runner.claude.preflight import without_claude
 from runner.claude.session import require_claude
+from tests.rigs.processes import children, command_line
 from tests.rigs.scripted_messages_api import (
     ORCHESTRATOR,
     Fail,
@@ -427,6 +428,21 @@ async def test_a_cli_that_does_not_start_has_spent_nothing_and_the_strategy_is_n
     assert (outcome.status, outcome.cost_usd, outcome.tokens_used) == (Status.ERROR, Decimal(0), 0)
     assert outcome.blame == "outside"
     assert "The agent CLI could not be started" in (outcome.error or "")
+
+
+async def test_a_run_over_its_time_is_a_timeout_and_leaves_no_process(
+    server: ToolServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Here the CLI never begins; `test_claude_processes.py` has one that waits for an answer."""
+    launcher = tmp_path / "launch.sh"
+    launcher.write_text("#!/bin/sh\nexec sleep 600\n")
+    launcher.chmod(0o700)
+    monkeypatch.setattr(engine, "LAUNCHER", launcher)
+    with anyio.fail_after(60):
+        outcome = await _run(server, {}, timeout_s=1)
+    assert (outcome.status, outcome.signal, outcome.cost_usd) == (Status.TIMEOUT, None, Decimal(0))
+    assert "longer than 1 s" in (outcome.error or "")
+    assert not [child for child in children() if "sleep" in command_line(child)]
 
 
 def test_a_missing_extra_is_said_with_both_ways_on(monkeypatch: pytest.MonkeyPatch) -> None:
