@@ -262,7 +262,9 @@ def test_ctrl_c_while_an_exchange_keeps_it_waiting_ends_it_and_its_server(trader
             assert time.monotonic() - began < 3
 
 
+@pytest.mark.long
 def test_a_reader_that_leaves_early_is_no_error_of_ours(filled: Filled) -> None:
+    """In `make test`, `test_leaving.py` and `test_early_server.py` have outputs that nobody reads."""
     environment = {**os.environ, "TRADER_HOME": str(filled.home), "TRADER_SERVER_URL": NOBODY}
     command = f"{sys.executable} -m runner backtest mine {' '.join(SPRING)} | head -1"
     done = subprocess.run(

@@ -16,6 +16,7 @@ import pytest
 from claude_agent_sdk import ResultMessage
 from rich.console import Console
 
+import runner.build
 from mcp_server.app import tool_files
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.strategy.strategy import Strategy
@@ -382,17 +383,12 @@ def test_an_api_that_refuses_is_told(trader: Command, home: Path) -> None:
     assert KEY not in done.out + done.err
 
 
-@pytest.mark.parametrize(
-    "before",
-    [
-        "after it has written",
-        pytest.param("while it asks", marks=pytest.mark.long),
-        pytest.param("by SIGTERM", marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("before", ["after it has written", "while it asks", "by SIGTERM"])
 def test_ctrl_c_ends_it_at_once_and_leaves_no_process_and_nothing_half_written(
     home: Path, before: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """In `make test`, `test_run_claude.py` stops an agent so, and the next test has what is said of a design."""
     scripts: dict[str, list[Step]] = {
         "while it asks": [ASK],
         "by SIGTERM": [Hang()],
@@ -433,6 +429,22 @@ def test_ctrl_c_ends_it_at_once_and_leaves_no_process_and_nothing_half_written(
         assert said["why"] == "It was stopped, so what it cost is not known."
     else:
         assert "stopped; nothing was written; what it cost is not known" in seen.shown
+
+
+def test_a_design_that_is_stopped_says_what_was_written_before(
+    trader: Command, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strategy = parse_strategy("rsi-turn", CONFIG, None)
+
+    async def stopped(_: Any, __: str, building: Building, **___: Any) -> None:
+        StrategyFolders(Home(home), examples_folder()).write(strategy)
+        building.written = {"name": "rsi-turn", "version": strategy.version}
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner.build, "build", stopped)
+    done = trader("build", IDEA, "--yes", ANTHROPIC_API_KEY=KEY)
+    assert (done.code, written(home)) == (130, ["rsi-turn"])
+    assert "stopped; 'rsi-turn' was written before, and stays; what it cost is not known" in " ".join(done.err.split())
 
 
 @pytest.mark.parametrize(

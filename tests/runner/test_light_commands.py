@@ -20,6 +20,7 @@ from runner.cli.app import app
 from runner.cli.commands import COMMANDS, CommandLine
 from runner.cli.light_help import HelpText
 from tests.rigs.sample_home import sample_home
+from tests.runner.conftest import Command
 
 HEAVY = {"mcp", "ccxt", "pandas", "matplotlib", "talib", "claude_agent_sdk", "numpy", "apprise"}
 READS_A_JOURNAL = {"duckdb"}
@@ -40,12 +41,18 @@ COMMANDS_AND_WHAT_THEY_LEAVE_OUT: list[tuple[list[str], set[str]]] = [
     (["status"], HEAVY | ASYNCHRONOUS | {"ssl", "dotenv", "importlib.metadata", "filelock", "rich.live"}),
     (["notify"], HEAVY | READS_A_JOURNAL),
     (["journal", "prune", "--before", "2020-01-01"], HEAVY),
-    *(([name, "--help"], ALL) for name in COMMANDS if name not in ("run", "up", "build", "replay")),
-    *(([name, "--help"], ALL - ASYNCHRONOUS) for name in ("run", "up", "build", "replay")),
+    (["score", "--help"], ALL),
+    (["run", "--help"], ALL - ASYNCHRONOUS),
     (["COMPLETE", "strategies pause ", "3"], ALL - CHECKS_SETTINGS),
     (["COMPLETE", "sig", "1"], ALL),
     (["COMPLETE", "strategies ", "2"], ALL),
 ]
+
+HELP_OF_OTHERS: list[tuple[list[str], set[str]]] = [
+    *(([name, "--help"], ALL) for name in COMMANDS if name not in ("score", "run", "up", "build", "replay")),
+    *(([name, "--help"], ALL - ASYNCHRONOUS) for name in ("up", "build", "replay")),
+]
+"""It is read as that of the two above."""
 
 FORKING = """
 import json, os, sys, tempfile
@@ -79,9 +86,13 @@ for arguments in json.loads(sys.argv.pop()):
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """Return the modules that each command imports, by its words."""
-    home = tmp_path_factory.mktemp("home")
+    return imported_by(
+        [arguments for arguments, _ in COMMANDS_AND_WHAT_THEY_LEAVE_OUT], tmp_path_factory.mktemp("home")
+    )
+
+
+def imported_by(typed: list[list[str]], home: Path) -> dict[str, set[str]]:
     variables = {name: value for name, value in os.environ.items() if not name.startswith("TRADER_")}
-    typed = [arguments for arguments, _ in COMMANDS_AND_WHAT_THEY_LEAVE_OUT]
     done = subprocess.run(
         [sys.executable, "-c", FORKING, json.dumps(typed)], env={**variables, "TRADER_HOME": str(home)},
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100, check=True,
@@ -98,6 +109,13 @@ def test_a_command_imports_nothing_heavy_that_it_does_not_need(
     imported: dict[str, set[str]], arguments: list[str], left_out: set[str]
 ) -> None:
     assert sorted(imported[" ".join(arguments)] & left_out) == []
+
+
+@pytest.mark.long
+def test_the_help_of_each_command_imports_nothing_heavy(home: Path) -> None:
+    modules = imported_by([arguments for arguments, _ in HELP_OF_OTHERS], home)
+    heavy = {" ".join(words): modules[" ".join(words)] & left_out for words, left_out in HELP_OF_OTHERS}
+    assert {words: names for words, names in heavy.items() if names} == {}
 
 
 def test_a_command_imports_no_other_command(imported: dict[str, set[str]]) -> None:
@@ -145,22 +163,16 @@ def _shown(text: Any) -> str:
     return written.getvalue()
 
 
-def test_a_home_without_a_record_is_listed_without_making_one(home: Path) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "runner", "signals"], env={**os.environ, "TRADER_HOME": str(home)},
-        stdout=subprocess.DEVNULL, timeout=100, check=True,
-    )  # fmt: skip
+def test_a_home_without_a_record_is_listed_without_making_one(trader: Command, home: Path) -> None:
+    assert trader("signals").code == 0
     assert not [*home.glob("claude_trader*")]
 
 
-def test_a_home_that_is_a_file_is_told_and_is_not_taken_for_one_without_a_record(home: Path) -> None:
+def test_a_home_that_is_a_file_is_told_and_is_not_taken_for_one_without_a_record(trader: Command, home: Path) -> None:
     (home / "file").write_text("")
-    done = subprocess.run(
-        [sys.executable, "-m", "runner", "signals"], env={**os.environ, "TRADER_HOME": str(home / "file")},
-        capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "is in the way" in done.stderr
+    done = trader("signals", TRADER_HOME=str(home / "file"))
+    assert (done.code, done.out) == (1, "")
+    assert "is in the way" in done.err
 
 
 def test_recorded_signals_are_listed_without_pydantic_duckdbs_package_what_writes_and_rich(home: Path) -> None:
@@ -177,11 +189,8 @@ def test_recorded_signals_are_listed_without_pydantic_duckdbs_package_what_write
     assert sorted(modules & (ALL | writes | {"stamina", "tenacity", "filelock", "rich.console", "rich.text"})) == []
 
 
-def test_a_listing_does_not_need_settings_that_are_right(home: Path) -> None:
+def test_a_listing_does_not_need_settings_that_are_right(trader: Command, home: Path) -> None:
     (home / ".env").write_text("TRADER_BUDGET_USD_PER_DAY=much\n")
-    for arguments in (["strategies"], ["signals"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "runner", *arguments], env={**os.environ, "TRADER_HOME": str(home)},
-            capture_output=True, text=True, timeout=100, check=False,
-        )  # fmt: skip
-        assert (done.returncode, done.stderr) == (0, "")
+    for name in ("strategies", "signals"):
+        done = trader(name)
+        assert (done.code, done.err) == (0, "")

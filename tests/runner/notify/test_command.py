@@ -6,6 +6,7 @@ import pytest
 from mcp_server.errors import Misconfigured
 from runner.settings import RunnerSettings
 from runner.tool_server.server import tool_server
+from tests.rigs.forked_sender import forked_senders
 from tests.rigs.processes import children
 from tests.rigs.receiver import receiver
 from tests.runner.conftest import Command
@@ -14,7 +15,7 @@ SECRET = "tok3n-that-must-not-leak"  # noqa: S105 (it is none)
 
 
 def test_a_test_notification_says_which_address_took_it(trader: Command) -> None:
-    with receiver() as service:
+    with receiver() as service, forked_senders():
         wrong = f"json://127.0.0.1:9/{SECRET}"
         done = trader("notify", TRADER_NOTIFY=f"{service.url} {wrong}")
         both = trader("notify", "signal", "--json", TRADER_NOTIFY=service.url)
