@@ -65,7 +65,9 @@ def test_without_any_of_them_it_says_what_to_install(tmp_path: Path, package: st
     assert "uv" in done.stderr
 
 
+@pytest.mark.long
 async def test_without_uvx_the_installed_server_answers(home: Path, tmp_path: Path) -> None:
+    """That it is started is shown above, and that it answers by the packages' tests."""
     (tmp_path / "claude-trader-mcp").symlink_to(Path(sys.executable).with_name("claude-trader-mcp"))
     (tmp_path / "sh").symlink_to(f"{SHELL}/sh")
     environment = {"PATH": str(tmp_path), "TRADER_HOME": str(home), **SERVER["env"], "TRADER_PACKAGE": ""}

@@ -41,6 +41,7 @@ async def test_a_token_that_reads_may_read_the_pages_that_tools_name(server: Gua
     assert page.text == app_page(TITLES["chart"])
 
 
+@pytest.mark.long
 async def test_a_server_over_stdio_gives_them_too(home: Path) -> None:
     command = StdioServerParameters(
         command=sys.executable, args=["-P", "-m", "mcp_server"], env={"TRADER_HOME": str(home)}
