@@ -1,0 +1,55 @@
+"""A part that comes late is imported when it is called; a library that needs more of it is imported as it is."""
+
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from mcp_server.domain.late_parts import LatePart, import_with_late_parts, late_parts
+
+PARTS = {"heavy.part": ("thing",)}
+
+
+@pytest.fixture(autouse=True)
+def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A library that needs `thing` of a heavy one."""
+    for name, files in {
+        "heavy": {"__init__": "", "part": "def thing():\n    return 'done'\n\n\nmore = 1\n"},
+        "library": {
+            "__init__": "from library import first, second\n",
+            "first": "from heavy.part import thing\n",
+            "second": "",
+        },
+    }.items():
+        (tmp_path / name).mkdir()
+        for file, text in files.items():
+            (tmp_path / name / f"{file}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path / "library"
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("heavy", "library")]:
+        del sys.modules[name]
+
+
+def test_a_late_part_is_imported_when_it_is_called() -> None:
+    import_with_late_parts("library", PARTS)
+    thing = import_module("library.first").thing
+    assert isinstance(thing, LatePart)
+    assert "heavy.part" not in sys.modules
+    assert thing() == "done"
+    assert import_module("heavy.part").thing is not thing
+
+
+def test_of_a_library_that_needs_more_nothing_keeps_what_stands_for_a_part(library: Path) -> None:
+    (library / "second.py").write_text("from heavy.part import more\n")
+    import_with_late_parts("library", PARTS)
+    assert import_module("library").second.more == 1
+    assert import_module("library.first").thing is import_module("heavy.part").thing
+
+
+def test_what_is_imported_already_is_not_hidden() -> None:
+    real = import_module("heavy.part")
+    with late_parts(PARTS):
+        assert import_module("heavy.part") is real
+    assert import_module("heavy.part") is real
