@@ -18,6 +18,7 @@ from mcp_server.chains import bitcoin_scan
 from mcp_server.domain.timeframes import from_ms
 from tests.rigs.chain_server import Ask, asking
 from tests.rigs.esplora import Change, StandInEsplora, Tx
+from tests.rigs.sampled import sampled
 from tests.tools.conftest import Told
 
 BITFINEX = "bc1qgdjqv0av3q56jvd82tkdjpy7gdp9ut8tlqmgrpmv24sq90ecnvqqjwvw97"
@@ -292,7 +293,9 @@ async def test_holdings_that_cannot_be_are_not_told(home: Path, bitcoin: StandIn
             await ask("get_wallet", address=BOB)
 
 
-@pytest.mark.parametrize("height", [10**4_000, -1, "1e5", None, True], ids=["huge", "-1", "1e5", "null", "true"])
+@pytest.mark.parametrize(
+    "height", sampled([10**4_000, -1, "1e5", None, True], 2), ids=["huge", "-1", "1e5", "null", "true"]
+)
 async def test_a_height_that_is_none_is_a_failure_of_the_endpoint(
     home: Path, bitcoin: StandInEsplora, height: Any
 ) -> None:
