@@ -114,13 +114,13 @@ class OverviewCache:
         from mcp_server.storage.journal.journal_state import journal_state
 
         if self._database.path is None:  # others write it, and nothing here shows that
-            return journal_state(self._database, now)
+            return journal_state(self._database, now, marks=True)
         file = self._database.path
         log = file.with_name(f"{file.name}.wal")  # in it is what somebody committed who then was killed, or goes on
         stamp, known = stamp_of(file, log), self._journal
         if known is None or known[0] != stamp or known[1].day.date() != now.date():
             kept = kept_under(stamp, self._wall_s())
-            state = journal_state(self._database, now)
+            state = journal_state(self._database, now, marks=True)
             known = self._journal = (NEVER if state.error else kept, state)
         return known[1]
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any, Literal, TypedDict
+
+from mcp_server.domain.run_status import Status as Status  # noqa: PLC0414 (it is a word of outcomes, too)
 
 SignalName = Literal["BUY", "SELL", "HOLD"]
 Engine = Literal["claude", "rules"]
@@ -15,25 +16,6 @@ RunEngine = Literal["claude", "rules", "host"]
 Trigger = Literal["schedule", "manual", "replay"]
 Blame = Literal["strategy", "outside", "runner"]
 """Who failed where a run fails: the strategy; Claude's API, an exchange or the tool server; or the runner itself."""
-
-
-class Status(StrEnum):
-    """The outcome of a run. Only `success` carries a signal; none of the others is ever a HOLD.
-
-    `drift`: a rerun from a cassette needed a reply that is not on it. It says nothing about the strategy.
-    """
-
-    RUNNING = "running"
-    SUCCESS = "success"
-    ABSTAINED = "abstained"
-    ERROR = "error"
-    TIMEOUT = "timeout"
-    SKIPPED_OVERLAP = "skipped_overlap"
-    SKIPPED_STALE = "skipped_stale"
-    SKIPPED_BUDGET = "skipped_budget"
-    SKIPPED_GATE = "skipped_gate"
-    MISSED = "missed"
-    DRIFT = "drift"
 
 
 @dataclass(frozen=True, slots=True)

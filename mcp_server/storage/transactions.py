@@ -2,18 +2,19 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from mcp_server.storage.database_errors import could_not_be_used
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     import duckdb
 
 T = TypeVar("T")
 Work = Callable[["duckdb.DuckDBPyConnection"], T]
-Job = tuple[Callable[[Any], Any], Future[Any]]
+Job: TypeAlias = "tuple[Callable[[Any], Any], Future[Any]]"
 """Work, and the future of whoever waits for its result."""
 
 Transact = Callable[[Callable[[Any], Any]], Any]
@@ -36,6 +37,8 @@ class WaitingWrites:
 
     def write(self, work: Callable[[Any], T]) -> T:
         """Have work done, and return what it returns."""
+        from concurrent.futures import Future  # who reads needs none
+
         mine: Future[T] = Future()
         with self._queueing:
             self._waiting.append((work, mine))
@@ -98,7 +101,7 @@ def _together(transact: Transact, batch: list[Job]) -> bool:
     return True
 
 
-def _alone(transact: Transact, work: Callable[[Any], Any], future: Future[Any]) -> None:
+def _alone(transact: Transact, work: Callable[[Any], Any], future: "Future[Any]") -> None:
     try:
         future.set_result(transact(work))
     except BaseException as error:  # it belongs to whoever waits for this future

@@ -1,10 +1,15 @@
 """What is known of collecting by a moment: since when, how each source answers, and when nothing was read at all."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from mcp_server.domain.news.item import NewsFetch
 from mcp_server.domain.timeframes import DAY_MS
+
+if TYPE_CHECKING:
+    from mcp_server.domain.news.item import NewsFetch
 
 READ = ("ok", "unchanged")
 """The statuses of a fetch by which we know what the feed holds; any other is a failure."""
@@ -77,7 +82,7 @@ class Collection:
         read = {source.source for source in self.sources if source.begun_ms}
         return any(fetch.status in READ and fetch.source not in read for fetch in fetches)
 
-    def continued(self, fetches: Iterable[NewsFetch], until_ms: int) -> "Collection":
+    def continued(self, fetches: Iterable[NewsFetch], until_ms: int) -> Collection:
         """Return what is known at a later moment, by the fetches after `self.until_ms`, oldest first: see `misses`."""
         sources = {source.source: source for source in self.sources}
         gaps, read_ms = [gap for gap in self.gaps if gap[1] < self.until_ms or gap[0] != self.read_ms], self.read_ms

@@ -1,6 +1,6 @@
 """What there was of runs at a moment, as SQL over `executions e`: no answer is told before it was given."""
 
-from mcp_server.domain.outcome import Status
+from mcp_server.domain.run_status import Status
 
 RAN = tuple(map(str, (Status.SUCCESS, Status.ABSTAINED, Status.ERROR, Status.TIMEOUT)))
 """How a run ends that was asked for a signal; `JournalRecord.status` has positions in it."""

@@ -9,12 +9,13 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
-from mcp_server.domain.outcome import RunEngine, Status, Trigger
+from mcp_server.domain.run_status import Status
 from mcp_server.domain.scoring.known_outcome import KnownOutcome, SignalVerdict, verdict
 from mcp_server.domain.timeframes import KNOWN_AFTER_MS, TIMEFRAMES, from_ms, naive, to_ms
 from mcp_server.storage.journal.by_then import AT_ITS_TIME, RAN, answered_by, there_by
 
 if TYPE_CHECKING:
+    from mcp_server.domain.outcome import RunEngine, Trigger
     from mcp_server.domain.strategy.checks.budget import Costs
     from mcp_server.storage.sql import SqlConnection
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from mcp_server.domain.outcome import Status
+from mcp_server.domain.run_status import Status
 from mcp_server.domain.timeframes import naive
 from mcp_server.errors import BadInput, NotFound
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from mcp_server.domain.outcome import Status
+from mcp_server.domain.run_status import Status
 from mcp_server.domain.timeframes import naive
 from mcp_server.storage.journal.liveness import KEY, SignsOfLife
 from mcp_server.storage.journal.outbox import Outbox

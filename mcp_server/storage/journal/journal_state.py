@@ -36,13 +36,14 @@ class JournalState:
         return total(cost for cost in self.costs if cost.day >= first and strategy in (None, cost.strategy))
 
 
-def journal_state(database: JournalDatabase, now: datetime, *, then: bool = False) -> JournalState:
+def journal_state(database: JournalDatabase, now: datetime, *, then: bool = False, marks: bool = False) -> JournalState:
     """Read the journal once. That another program holds it is no error here.
 
     Args:
         database: the home's.
         now: the present or, with `then`, a past moment: then the answer is as the journal was.
         then: whether that moment is past.
+        marks: whether the present `marks` are asked for.
     """
     day = now.replace(hour=0, minute=0, second=0, microsecond=0)
     if not database.exists():
@@ -54,7 +55,8 @@ def journal_state(database: JournalDatabase, now: datetime, *, then: bool = Fals
         since = None if since is not None and since > now else since
         if not then:
             costs = day_costs(connection, begin, day + ONE_DAY)
-            return JournalState(day, last_runs(connection, None, now), costs, since, run_marks(connection))
+            known = run_marks(connection) if marks else {}
+            return JournalState(day, last_runs(connection, None, now), costs, since, known)
         last, costs = last_runs(connection, now), day_costs(connection, begin, now)
         return JournalState(day, last, costs, since, ran=ran_versions(connection, now))
 
