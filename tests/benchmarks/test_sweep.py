@@ -196,6 +196,6 @@ def test_what_is_sent_and_done_around_a_variant_is_little_beside_it(
     with capsys.disabled():
         print(  # noqa: T201
             f"\n{1000 * computed_s / len(few):.0f} ms of processor time a variant, {1000 * around_s / len(few):.1f} to "
-            f"send its {len(sent[0]) / 1e6:.2f} MB; the candles are {len(pickle.dumps(whole)) / 1e6:.2f} MB, sent once"
+            f"send its {len(sent[0]) / 1e3:.1f} KB; the candles are {len(pickle.dumps(whole)) / 1e6:.2f} MB, sent once"
         )
     assert around_s / computed_s <= MOST_AROUND
