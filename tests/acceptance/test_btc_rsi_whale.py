@@ -74,7 +74,9 @@ def script() -> dict[str, Sequence[Step]]:
     }
 
 
+@pytest.mark.long
 def test_three_sub_agents_report_and_the_signal_rests_on_them(trader: Command, home: Path, world: World) -> None:
+    """In `make test` the other example does so, and this one's rules run."""
     with ScriptedMessagesApi(script()) as api:
         model = {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": "dummy"}
         done = trader("run", "btc-rsi-whale", "--json", **world.environment(), **model)

@@ -143,9 +143,11 @@ async def test_the_cap_holds_with_the_real_agent(home: Path, address: Address) -
     assert prices.spent_usd - Decimal("0.20") < max(prices.costs)
 
 
+@pytest.mark.long
 async def test_a_moment_that_a_model_may_know_the_sequel_of_is_refused_before_anything_is_asked(
     home: Path, address: Address
 ) -> None:
+    """In `make test` the last test of `test_documentation.py` has it."""
     prices, request = Prices(flat), replay_of(2, since=EARLY, moments=(EARLY, FIRST))
     with pytest.raises(BadInput, match="--contaminated"):
         await replayed(home, address, request, prices)

@@ -89,10 +89,17 @@ def prompts_of(what: Strategy) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "left_out", [(RSI_AGENT,), pytest.param((PRICE_AGENT, EMA_AGENT), marks=pytest.mark.long)], ids=["one", "two"]
+    ("left_out", "rerun"),
+    [
+        pytest.param((RSI_AGENT,), False, id="one"),
+        *(
+            pytest.param(left_out, True, marks=pytest.mark.long)
+            for left_out in ((RSI_AGENT,), (PRICE_AGENT, EMA_AGENT))
+        ),
+    ],
 )
 async def test_without_a_sub_agent_one_turn_is_asked_a_moment_and_a_rerun_asks_none(
-    with_all: WithAll, tmp_path: Path, left_out: tuple[str, ...]
+    with_all: WithAll, tmp_path: Path, left_out: tuple[str, ...], *, rerun: bool
 ) -> None:
     less, kept = without_agents(three(), left_out), [name for name in NAMES if name not in left_out]
     own, ablation = cassette_of(tmp_path, less), Ablation(with_all.cassette, frozenset(left_out))
@@ -116,6 +123,8 @@ async def test_without_a_sub_agent_one_turn_is_asked_a_moment_and_a_rerun_asks_n
     assert [one.derived_from for one in own.at(AS_OF) if one.derived_from is not None] == [opening]
     assert ablation.reuse(AS_OF, own, prompts_of(less)) == MomentReuse(on_cassette=reused + 1, derived=1, to_ask=0)
 
+    if not rerun:
+        return
     again = await run_on(own, with_all.server_url, what=less, mode="rerun")
     assert (again.session.asked, again.session.derived) == (0, 1)
     assert again.outcome.cost_usd == 0

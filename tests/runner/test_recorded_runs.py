@@ -232,7 +232,9 @@ async def test_a_moment_after_the_cutoff_of_all_models_is_clean(server: ToolServ
     assert (outcome.status, outcome.contaminated, outcome.knowledge_cutoff) == (Status.SUCCESS, False, "2025-02")
 
 
+@pytest.mark.long
 async def test_a_cap_that_is_reached_ends_the_run_at_once_with_its_reason(server: ToolServer) -> None:
+    """In `make test`, `test_recording.py` has a request that may not be asked, and `tests/replay/test_cap.py` a cap."""
     with ScriptedMessagesApi({}) as api:
         outcome = await through_proxy(api.url, server, None, prepare=_nothing_more)
     assert api.requests == []
