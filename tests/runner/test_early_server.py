@@ -90,6 +90,7 @@ def events(monkeypatch: pytest.MonkeyPatch, forked_servers: None) -> list[str]:
     start = vars(server_process)["Popen"]
 
     def popen(command: list[str], **options: Any) -> Any:
+        assert options["start_new_session"], "Ctrl-C at a terminal reaches the runner alone"
         program = start(command, **options)
         happened.append("server" if "--for-a-run" in command else "plain server")
         wait = program.wait
