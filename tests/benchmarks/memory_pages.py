@@ -7,9 +7,8 @@ import re
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from mmap import PAGESIZE as PAGE
 from pathlib import Path
-
-PAGE = 4096
 
 PRESENT, OF_A_FILE = 1 << 63, 1 << 61
 """Bits of an entry of `/proc/PID/pagemap`. A page that a process has changed for itself is not the file's any more."""
