@@ -61,13 +61,26 @@ def test_two_of_one_process_wait_for_each_other(path: Path) -> None:
     other.release()
 
 
-def test_a_file_that_was_taken_away_meanwhile_holds_nobody_off(path: Path) -> None:
-    one, other = ProcessLock(path), ProcessLock(path)
-    assert one.take()
-    path.unlink()
-    assert other.take()
-    one.release()
+@pytest.mark.skipif(sys.platform == "win32", reason="it removes no file that is open")
+def test_a_file_that_is_taken_away_before_it_is_locked_is_made_anew(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    flock, calls = fcntl.flock, list[int]()
+
+    def taken_away_first(descriptor: int, operation: int) -> None:
+        if not calls:
+            path.unlink()
+        calls.append(operation)
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", taken_away_first)
+    lock = ProcessLock(path)
+    assert lock.take()
     assert not ProcessLock(path).take()
+    lock.release()
+    assert len(calls) == 4
 
 
 def test_a_lock_that_nobody_has_any_more_is_free(path: Path) -> None:
