@@ -10,8 +10,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,14 +53,23 @@ class Load:
 def measure(strategies: int, minutes: int) -> Load:
     """Run so many strategies for so many minutes, the first one not counted."""
     with tempfile.TemporaryDirectory() as folder:
-        home = Home(Path(folder))
-        home.prepare()
-        for number in range(strategies):
-            write_strategy(home, number)
-        return _run(home, minutes + WARM_UP_MINUTES)
+        return _run(Home(Path(folder)), strategies, minutes + WARM_UP_MINUTES)
 
 
-def write_strategy(home: Home, number: int) -> None:
+def started(home: Home, strategies: int, began: float, said: IO[bytes], **more: str) -> "subprocess.Popen[bytes]":
+    """Start `up` on a new home with so many strategies, by a clock that shows `START` at the Unix time `began`.
+
+    What it says goes to a file; `more` are variables of its environment.
+    """
+    home.prepare()
+    for number in range(strategies):
+        _write_strategy(home, number)
+    command = [sys.executable, "-m", "tests.rigs.fast_runner", "1", START, str(began)]
+    environment = {**os.environ, "TRADER_HOME": str(home.root), "TRADER_NEWS": "off", **more}
+    return subprocess.Popen(command, env=environment, stdout=said, stderr=said)
+
+
+def _write_strategy(home: Home, number: int) -> None:
     """Write a strategy by rules that is due every minute, on one of three symbols."""
     pairs = ("BTC/USDT", "ETH/USDT", "SOL/USDT")
     rules = {
@@ -79,12 +90,10 @@ def write_strategy(home: Home, number: int) -> None:
     (strategy / "config.json").write_text(json.dumps(config))
 
 
-def _run(home: Home, minutes: int) -> Load:
-    command = [sys.executable, "-m", "tests.rigs.fast_runner", "1", START, str(time.time())]
+def _run(home: Home, strategies: int, minutes: int) -> Load:
     runner_mb, server_mb, cpu_s = list[float](), list[float](), list[tuple[float, float]]()
-    environment = {**os.environ, "TRADER_HOME": str(home.root), "TRADER_NEWS": "off"}
     with tempfile.TemporaryFile() as said:
-        runner = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
+        runner = started(home, strategies, time.time(), said)
         try:
             process = psutil.Process(runner.pid)
             for _ in range(minutes):
@@ -103,13 +112,16 @@ def _run(home: Home, minutes: int) -> Load:
         ).fetchall()
     )
     slots = sorted({row[0] for row in rows})
-    late_s, ended_s = (
-        [np.array([row[at] for row in rows if row[0] == slot], dtype=np.float64) for slot in slots] for at in (1, 2)
-    )
+    late_s, ended_s = (by_slot(rows, slots, at) for at in (1, 2))
     statuses = {status: sum(row[3] == status for row in rows) for status in sorted({row[3] for row in rows})}
     counted = sum(map(len, late_s[: len(cpu_s) - 1])) or 1
     cpu_ms = [1_000 * (last - first) / counted for first, last in zip(cpu_s[0], cpu_s[-1], strict=True)]
     return Load(late_s, ended_s, statuses, runner_mb, server_mb, (cpu_ms[0], cpu_ms[1]))
+
+
+def by_slot(rows: Sequence[tuple[Any, ...]], slots: Sequence[Any], column: int) -> list[Seconds]:
+    """Return one column of rows whose first one is their slot, by slot."""
+    return [np.array([row[column] for row in rows if row[0] == slot], dtype=np.float64) for slot in slots]
 
 
 def processor_s(process: psutil.Process) -> float:

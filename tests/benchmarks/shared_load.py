@@ -6,7 +6,6 @@ was lost, doubled or skipped, or the last one began too late. The first minute i
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -25,7 +24,7 @@ import psycopg
 from mcp_server.storage.home import Home
 from mcp_server.storage.postgres.address import PostgresAddress
 from mcp_server.storage.postgres.database import PostgresDatabase
-from tests.benchmarks.scheduler_load import START, WARM_UP_MINUTES, Seconds, processor_s, write_strategy
+from tests.benchmarks.scheduler_load import WARM_UP_MINUTES, Seconds, by_slot, processor_s, started
 from tests.rigs.postgres import Postgres
 
 RUNNERS = 2
@@ -87,7 +86,10 @@ def measure(strategies: int, minutes: int) -> SharedLoad:
         url = server.new_database()
         said = [ends.enter_context(tempfile.TemporaryFile()) for _ in range(RUNNERS)]
         began = time.time()
-        runners = [_up(folder / str(number), strategies, url, said[number], began) for number in range(RUNNERS)]
+        runners = [
+            started(Home(folder / str(number)), strategies, began, said[number], TRADER_DATABASE_URL=url)
+            for number in range(RUNNERS)
+        ]
         moments = []
         try:
             for minute in range(1, minutes + WARM_UP_MINUTES + 1):
@@ -103,16 +105,6 @@ def measure(strategies: int, minutes: int) -> SharedLoad:
         rows = database.read(lambda connection: connection.execute(_ROWS).fetchall())
         database.close()
         return _measured(strategies, minutes, rows, [number for file in said for number in _ran(file)], moments)
-
-
-def _up(folder: Path, strategies: int, url: str, said: IO[bytes], began: float) -> "subprocess.Popen[bytes]":
-    home = Home(folder)
-    home.prepare()
-    for number in range(strategies):
-        write_strategy(home, number)
-    command = [sys.executable, "-m", "tests.rigs.fast_runner", "1", START, str(began)]
-    environment = {**os.environ, "TRADER_HOME": str(folder), "TRADER_NEWS": "off", "TRADER_DATABASE_URL": url}
-    return subprocess.Popen(command, env=environment, stdout=said, stderr=said)
 
 
 def _until_ended(url: str, rows: int, latest: float) -> None:
@@ -158,9 +150,7 @@ def _measured(
 ) -> SharedLoad:
     slots = sorted({row[0] for row in rows})[:minutes]
     rows = [row for row in rows if row[0] in slots]
-    late_s, ended_s = (
-        [np.array([row[at] for row in rows if row[0] == slot], float) for slot in slots] for at in (1, 2)
-    )
+    late_s, ended_s = (by_slot(rows, slots, at) for at in (1, 2))
     statuses, keys = Counter(row[3] for row in rows), Counter(row[4] for row in rows)
     counted = {row[5] for row in rows if row[3] in ("success", "error")}
     twice = [execution for execution, times in Counter(ran).items() if times > 1]
