@@ -54,7 +54,9 @@ def change_of(
         until = since = max(until, changed_at) if stored else now
     if not active and config is None:
         return None
-    schedule = StoredSchedule(strategy.config_json() if active else None, since, until, strategy.version)
+    as_noted = stored is not None and (stored.version, stored.accounted_until) == (strategy.version, until)
+    start = stored.accounted_from if stored and as_noted else until
+    schedule = StoredSchedule(strategy.config_json() if active else None, since, until, strategy.version, start)
     return Change(name, strategy, schedule, passed)
 
 

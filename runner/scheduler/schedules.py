@@ -279,10 +279,10 @@ class Schedules:
     async def _learn(self, after: datetime, now: datetime) -> None:
         """Note what other runners have claimed of the same versions."""
         accounted = await anyio.to_thread.run_sync(self._slot_store.accounted, after, now)
-        for name, (version, until) in accounted.items():
+        for name, known in accounted.items():
             schedule = self.by_name.get(name)
-            if schedule and version == schedule.strategy.version and until > schedule.accounted_until:
-                self._account(name, until)
+            if schedule and known.covers(schedule.strategy.version, schedule.accounted_until):
+                self._account(name, known.until)
 
     async def _set_right(self, now: datetime) -> None:
         """Go on from the present after a clock that was far ahead: what it called missed is still to come."""

@@ -14,7 +14,7 @@ from mcp_server.errors import Retryable
 from mcp_server.storage.database import Database
 from mcp_server.storage.journal.budget import Spent
 from mcp_server.storage.journal.slot_history import LastSlot, failures, last_runs
-from mcp_server.storage.journal.slot_rows import StoredSchedule
+from mcp_server.storage.journal.slot_rows import Accounted, StoredSchedule
 from mcp_server.storage.journal.slots import OVERLAP, Change
 from mcp_server.storage.schema import migrations
 from tests.rigs.forked_script import ForkedScript
@@ -343,3 +343,24 @@ def test_what_another_runner_has_scheduled_stays_due_from_when_it_did(one: Machi
     one.journal.finish(claimed, HELD, at("12:02"))
     edited = StoredSchedule(WHAT.config_json() | {"interval": "1d"}, at("11:30"), at("13:00"), "v2")
     assert other.slot_store.change([Change("s", WHAT, edited, ())], at("13:00")) == {"s": edited}
+
+
+def test_what_is_accounted_for_grows_at_both_ends_and_has_no_hole() -> None:
+    known = Accounted("v", at("12:00"), at("12:10"))
+    for after, last, since, until in (
+        ("12:10", "12:15", "12:00", "12:15"),
+        ("12:05", "12:07", "12:00", "12:10"),
+        ("11:50", "12:00", "11:50", "12:10"),
+        ("11:50", "11:55", "12:00", "12:10"),
+        ("12:12", "12:15", "12:12", "12:15"),
+    ):
+        assert known.joined("v", at(after), at(last)) == ("v", at(since), at(until))
+    assert known.joined("w", at("12:05"), at("12:07")) == ("w", at("12:05"), at("12:07"))
+    assert Accounted("v", None, at("12:10")).joined("v", at("11:50"), at("12:15")) == ("v", None, at("12:15"))
+    assert [known.covers("v", at(after)) for after in ("11:59", "12:00", "12:09", "12:10")] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+    assert not known.covers("w", at("12:00"))

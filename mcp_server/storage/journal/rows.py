@@ -138,8 +138,8 @@ def mirror(connection: SqlConnection, strategy: "Strategy", now: datetime, *, up
     elif update and row[1:] != (strategy.version, strategy.config.status):  # its folder may have gone, and come back
         connection.execute(
             "UPDATE strategies SET description = ?, status = ?, interval = ?, config = ?, agents = ?, version = ?, "
-            "updated_at = ? WHERE id = ?",
-            [*content, naive(now), row[0]],
+            "updated_at = ?, accounted_from = CASE WHEN ? THEN accounted_from ELSE accounted_until END WHERE id = ?",
+            [*content, naive(now), row[1] == strategy.version, row[0]],
         )
     return int(row[0])
 

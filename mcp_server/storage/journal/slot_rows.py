@@ -20,35 +20,63 @@ class StoredSchedule:
     """What the scheduler last knew of a strategy. Times are aware UTC.
 
     `config` is the content of the config.json by which it comes due, or None where it is not scheduled; up to
-    `accounted_until` each of its slots has a row.
+    `accounted_until` each of its slots has a row. For a runner that has had this version for longer that is so from
+    `accounted_from` on; None: from the beginning.
     """
 
     config: Mapping[str, object] | None
     since: datetime
     accounted_until: datetime
     version: str
+    accounted_from: datetime | None = None
+
+
+class Accounted(NamedTuple):
+    """Each slot of a version of a strategy has a row, from a moment on (None: the beginning) up to another."""
+
+    version: str
+    since: datetime | None
+    until: datetime
+
+    def covers(self, version: str, after: datetime) -> bool:
+        """Return whether a runner of a version, which knows of all slots up to `after`, learns of later ones here."""
+        return version == self.version and after < self.until and (self.since is None or self.since <= after)
+
+    def joined(self, version: str, after: datetime, last: datetime) -> "Accounted":
+        """Return what is accounted for once a runner of a version has written all rows after a moment up to a last."""
+        if version != self.version or after > self.until:
+            return Accounted(version, after, last)
+        if self.since is None or self.since <= after:
+            return Accounted(version, self.since, max(self.until, last))
+        return Accounted(version, after, max(self.until, last)) if last >= self.since else self
 
 
 def stored_schedules(connection: SqlConnection) -> dict[str, StoredSchedule]:
     """Return what is known of every strategy that was ever scheduled, by name."""
     rows = connection.execute(
-        "SELECT name, scheduled_config, scheduled_since, accounted_until, version FROM strategies "
-        "WHERE accounted_until IS NOT NULL"
+        "SELECT name, scheduled_config, scheduled_since, accounted_until, version, accounted_from "
+        "FROM strategies WHERE accounted_until IS NOT NULL"
     ).fetchall()
-    return {
-        name: StoredSchedule(None if config is None else json.loads(config), _aware(since), _aware(until), version)
-        for name, config, since, until, version in rows
-    }
+    return {name: _stored(*row) for name, *row in rows}
+
+
+def _stored(
+    config: str | None, since: datetime, until: datetime, version: str, start: datetime | None
+) -> StoredSchedule:
+    content = None if config is None else json.loads(config)
+    return StoredSchedule(content, _aware(since), _aware(until), version, start and _aware(start))
 
 
 def store_schedule(connection: SqlConnection, strategy_id: int, schedule: StoredSchedule) -> None:
     """Note what the scheduler knows of a strategy."""
     connection.execute(
-        "UPDATE strategies SET scheduled_config = ?, scheduled_since = ?, accounted_until = ? WHERE id = ?",
+        "UPDATE strategies SET scheduled_config = ?, scheduled_since = ?, accounted_until = ?, accounted_from = ? "
+        "WHERE id = ?",
         [
             None if schedule.config is None else json.dumps(schedule.config),
             naive(schedule.since),
             naive(schedule.accounted_until),
+            schedule.accounted_from and naive(schedule.accounted_from),
             strategy_id,
         ],
     )
@@ -109,7 +137,7 @@ def take_back(connection: SqlConnection, now: datetime, astray: datetime) -> dic
     for strategy_id, first in gone:
         until[strategy_id] = min(until[strategy_id], _aware(first) - timedelta(microseconds=1))
     if until:
-        set_accounted(connection, until)
+        set_accounted(connection, {strategy_id: (None, moment) for strategy_id, moment in until.items()})
     return {name: until[strategy_id] for strategy_id, name in rows}
 
 
@@ -180,32 +208,39 @@ _INSERT = (
 )
 
 
-def set_accounted(connection: SqlConnection, until: Mapping[int, datetime]) -> None:
-    """Note up to when each of these strategies, by id, has a row for every slot."""
+def set_accounted(connection: SqlConnection, by_id: Mapping[int, tuple[datetime | None, datetime]]) -> None:
+    """Note from when on, and up to when, each of these strategies, by id, has a row for every slot."""
+    columns = unnested({"id": "INTEGER", "start": "TIMESTAMP", "until": "TIMESTAMP"})
+    starts = [start and naive(start) for start, _ in by_id.values()]
     connection.execute(
-        "UPDATE strategies SET accounted_until = done.until "  # noqa: S608 - ours
-        f"FROM (SELECT {unnested({'id': 'INTEGER', 'until': 'TIMESTAMP'})}) AS done WHERE strategies.id = done.id",
-        [[*until], [naive(moment) for moment in until.values()]],
+        "UPDATE strategies SET accounted_until = done.until, accounted_from = done.start "  # noqa: S608 - ours
+        f"FROM (SELECT {columns}) AS done WHERE strategies.id = done.id",
+        [[*by_id], starts, [naive(until) for _, until in by_id.values()]],
     )
 
 
-def known_strategies(connection: SqlConnection, names: Sequence[str]) -> dict[str, tuple[int, str, datetime | None]]:
-    """Return the id, the version and up to when it is accounted for, of strategies in the journal, by name."""
+def known_strategies(connection: SqlConnection, names: Sequence[str]) -> dict[str, tuple[int, Accounted | None]]:
+    """Return the id of strategies in the journal, and what is accounted for, by name."""
     rows = connection.execute(
-        "SELECT name, id, version, accounted_until FROM strategies "  # noqa: S608 - ours
+        "SELECT name, id, version, accounted_from, accounted_until FROM strategies "  # noqa: S608 - ours
         f"WHERE name IN (SELECT {unnested({'name': 'VARCHAR'})})",
         [[*names]],
     ).fetchall()
-    return {name: (strategy_id, version, until and _aware(until)) for name, strategy_id, version, until in rows}
+    return {name: (strategy_id, _accounted(*more)) for name, strategy_id, *more in rows}
 
 
-def accounted(connection: SqlConnection, after: datetime, until: datetime) -> dict[str, tuple[str, datetime]]:
-    """Return the strategies accounted for beyond `after`, not beyond `until`: version and to when, by name."""
+def accounted(connection: SqlConnection, after: datetime, until: datetime) -> dict[str, Accounted]:
+    """Return what is accounted for of strategies of which that is beyond `after`, and not beyond `until`, by name."""
     rows = connection.execute(
-        "SELECT name, version, accounted_until FROM strategies WHERE accounted_until > ? AND accounted_until <= ?",
+        "SELECT name, version, accounted_from, accounted_until FROM strategies "
+        "WHERE accounted_until > ? AND accounted_until <= ?",
         [naive(after), naive(until)],
     ).fetchall()
-    return {name: (version, _aware(moment)) for name, version, moment in rows}
+    return {name: known for name, *more in rows if (known := _accounted(*more)) is not None}
+
+
+def _accounted(version: str, since: datetime | None, until: datetime | None) -> Accounted | None:
+    return None if until is None else Accounted(version, since and _aware(since), _aware(until))
 
 
 def _aware(moment: datetime) -> datetime:

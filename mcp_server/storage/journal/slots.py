@@ -180,11 +180,8 @@ class SlotStore:
         """
         return self.database.write(lambda connection: slot_rows.take_back(connection, now, now + ASTRAY))
 
-    def accounted(self, after: datetime, now: datetime) -> dict[str, tuple[str, datetime]]:
-        """Return the strategies that are accounted for beyond `after`: by which version, and up to when, by name.
-
-        Those astray are left out.
-        """
+    def accounted(self, after: datetime, now: datetime) -> dict[str, slot_rows.Accounted]:
+        """Return what is accounted for of strategies of which that is beyond `after`, by name; none that is astray."""
         return self.database.read(lambda connection: slot_rows.accounted(connection, after, now + ASTRAY))
 
     def claim(self, claims: Sequence[Claim], now: datetime) -> Claims:
@@ -211,22 +208,24 @@ class SlotStore:
     ) -> Claims:
         first, last = min(claim.first for claim in claims), max(claim.last for claim in claims)
         strategies = slot_rows.known_strategies(connection, [claim.strategy.name for claim in claims])
-        ids = [strategy_id for strategy_id, _, _ in strategies.values()]
+        ids = [strategy_id for strategy_id, _ in strategies.values()]
         taken, running = slot_rows.taken(connection, ids, first, last), slot_rows.running(connection)
         rows, runs = list[NewRow](), dict[str, tuple[Run, datetime | None]]()
-        behind, accounted = dict[str, datetime](), dict[int, datetime]()
+        behind, accounted = dict[str, datetime](), dict[int, tuple[datetime | None, datetime]]()
         for claim in claims:
             strategy = claim.strategy
-            strategy_id, version, until = strategies.get(strategy.name, (0, "", None))
+            strategy_id, before = strategies.get(strategy.name, (0, None))
             # A runner with another version may have another schedule: what that has accounted for says nothing here.
-            if version == strategy.version and until is not None and claim.after < until <= now + ASTRAY:
-                behind[strategy.name] = until
+            if before and before.until > now + ASTRAY:
+                before = None
+            if before and before.covers(strategy.version, claim.after):
+                behind[strategy.name] = before.until
                 continue
             known = taken.get(strategy_id, [])
             if (reached := _reached(claim, known)) is not None:
                 behind[strategy.name] = reached
                 continue
-            if version != strategy.version:
+            if before is None or before.version != strategy.version:
                 strategy_id = mirror(connection, strategy, now)
             free = [row for row in _rows(claim, overlaps=strategy_id in running) if not _taken(row, known)]
             for new in self._new(strategy_id, strategy, terms[strategy.name], free):
@@ -234,7 +233,8 @@ class SlotStore:
                 if new.row.status is Status.RUNNING:
                     run = Run(strategy, "schedule", new.row.last, strategy.engine, now, self.default_exchange)
                     runs[new.key] = run, claim.start_deadline
-            accounted[strategy_id] = claim.last
+            before = before or slot_rows.Accounted(strategy.version, claim.after, claim.after)
+            accounted[strategy_id] = before.joined(strategy.version, claim.after, claim.last)[1:]
         id_of = slot_rows.insert_slots(connection, rows, now)
         if accounted:
             slot_rows.set_accounted(connection, accounted)
@@ -267,12 +267,14 @@ def _rows(claim: Claim, *, overlaps: bool) -> list[SlotRow]:
 
 
 def _accounted(schedule: StoredSchedule, before: StoredSchedule | None, now: datetime) -> StoredSchedule:
-    """Return what is to be noted: what is due since `before` was noted with the same schedule stays due."""
+    """Return what is to be noted: what is due since `before` was noted of the same version stays due."""
     if before is None or before.config is None or before.accounted_until > now + ASTRAY:
         return schedule
-    if before.config != schedule.config and before.version != schedule.version:
+    if before.version != schedule.version:
         return schedule
-    return replace(schedule, since=before.since, accounted_until=before.accounted_until)
+    return replace(
+        schedule, since=before.since, accounted_until=before.accounted_until, accounted_from=before.accounted_from
+    )
 
 
 def _taken(row: SlotRow, known: Sequence[TakenSlots]) -> bool:

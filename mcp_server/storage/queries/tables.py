@@ -197,6 +197,7 @@ HIDDEN: Mapping[str, str] = {
     "replays": "executions.replay_id ties their rows together",
     "strategies.scheduled_config": "it is the scheduler's own bookkeeping",
     "strategies.scheduled_since": "it is the scheduler's own bookkeeping",
+    "strategies.accounted_from": "it is the scheduler's own bookkeeping",
     "strategies.accounted_until": "it is the scheduler's own bookkeeping",
     "news.hash": "it only finds repetitions",
     "news.address": "it only finds repetitions",

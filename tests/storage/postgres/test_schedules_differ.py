@@ -83,13 +83,20 @@ def roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     return roots
 
 
-@pytest.mark.parametrize("seed", [1, 2, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(3, 30))])
-async def test_whatever_each_machine_has_scheduled_gets_one_row(roots: tuple[Path, Path], seed: int) -> None:
+LONG = pytest.mark.long
+
+
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=LONG) for seed in range(2, 60))])
+@pytest.mark.parametrize("shared", [False, pytest.param(True, marks=LONG)], ids=["own", "shared"])
+async def test_whatever_each_machine_has_scheduled_gets_one_row(
+    roots: tuple[Path, Path], seed: int, *, shared: bool
+) -> None:
     random, now = Random(seed), at("12:00")  # noqa: S311 (who does what when)
     numbers = count()
 
     def kind() -> dict[str, object]:
-        return {**random.choice(KINDS), "description": f"version {next(numbers)}"}
+        what = random.choice(KINDS)
+        return {**what, "description": f"version {random.randrange(2) if shared else next(numbers)}"}
 
     both = [Alone(root, kind(), now) for root in roots]
     for one in both:
@@ -113,6 +120,28 @@ async def test_whatever_each_machine_has_scheduled_gets_one_row(roots: tuple[Pat
     for one in both:
         wanted = {slot.replace(tzinfo=None) for slot in one.due}
         assert [slot for slot in sorted(wanted) if not any(first <= slot <= last for first, last in rows)] == []
+        one.machine.database.close()
+
+
+async def test_a_slot_within_its_offset_is_run_though_another_machine_adopts_its_version_meanwhile(
+    roots: tuple[Path, Path],
+) -> None:
+    other: dict[str, object] = {"cron": "4-59/10 * * * *"}
+    wanted: dict[str, object] = {"interval": "5m", "offset_s": 180}
+    first, second = Alone(roots[0], other, at("12:01")), Alone(roots[1], wanted, at("12:01"))
+    for one in (first, second):
+        await one.step(at("12:03"))
+    await first.step(at("12:04:10"))
+    await first.change(wanted, at("12:06"))
+    await second.step(at("12:08:10"))
+    assert [row[:2] for row in first.machine.slots()] == [("abstained", "12:04"), ("abstained", "12:05")]
+    await first.step(at("12:08:20"))
+    for moment in ("12:13:10", "12:18:10"):
+        for one in (first, second):
+            await one.step(at(moment))
+    assert [row[1] for row in first.machine.slots()] == ["12:04", "12:05", "12:10", "12:15"]
+    for one in (first, second):
+        one.store.close(forget=True)
         one.machine.database.close()
 
 
