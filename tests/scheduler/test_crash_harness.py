@@ -1,8 +1,4 @@
-"""A short run of the crash harness; `make crash` is the long one.
-
-In `make test`, `tests/acceptance/test_older_home.py` holds its account of a home whose scheduler was killed,
-`test_slots.py` has the claims of two processes, and `tests/runner/test_run_claude.py` a kill that leaves no process.
-"""
+"""Short runs of the crash harness; `make crash` is the long one."""
 
 from pathlib import Path
 
@@ -11,8 +7,7 @@ import pytest
 from tests.scheduler.crash_harness import crash
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("kills", [5])
+@pytest.mark.parametrize("kills", [2, pytest.param(5, marks=pytest.mark.long)])
 def test_after_kills_at_random_moments_no_slot_is_lost_or_doubled_and_no_process_is_left(
     tmp_path: Path, kills: int
 ) -> None:
