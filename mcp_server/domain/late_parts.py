@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -64,16 +65,23 @@ def import_with_late_parts(module: str, parts: Parts, others: Others = NO_OTHERS
 
 
 def given_when_asked(package: ModuleType, parts: Parts) -> None:
-    """Take what stands for parts out of a package that was imported with it: who asks for one now gets it itself."""
-    where = {name: module for module, names in parts.items() for name in names}
-    for name in where:
+    """Take what stands for parts out of a package that was imported with it: who asks for one now gets it itself.
+
+    The same holds for the modules within the package that have them.
+    """
+    for name in [name for names in parts.values() for name in names]:
         if isinstance(vars(package).get(name), LatePart):
             del vars(package)[name]
 
     def asked(name: str) -> Any:
-        if name not in where:
+        within = f"{package.__name__}.{name}."
+        for module, names in parts.items():
+            if name in names or f"{module}.".startswith(within):
+                imported = import_module(module)
+                vars(package).update({part: getattr(imported, part) for part in names})  # a module may have its name
+        if name not in vars(package):
             raise AttributeError(f"module {package.__name__!r} has no attribute {name!r}")
-        return getattr(import_module(where[name]), name)
+        return vars(package)[name]
 
     vars(package)["__getattr__"] = asked
 
@@ -82,5 +90,12 @@ def _standing_for(module: str, names: tuple[str, ...], other: str | None) -> Mod
     stand_in = ModuleType(module)
     vars(stand_in).update({name: LatePart(module, name) for name in names})
     if other is not None:
-        vars(stand_in)["__getattr__"] = lambda name: getattr(import_module(other), name)
+        vars(stand_in)["__getattr__"] = partial(_of_another, stand_in, other)
     return stand_in
+
+
+def _of_another(stand_in: ModuleType, other: str, name: str) -> Any:
+    """Return what a name stands for in another module. As long as that is the one that stands for it, it has none."""
+    if (module := import_module(other)) is stand_in:
+        raise AttributeError(f"module {other!r} comes late, and has no {name!r} yet")
+    return getattr(module, name)

@@ -45,15 +45,17 @@ class ProcessLock:
         """Let another take it; this does nothing where it is not held. The file stays."""
         if self._packages is not None:
             self._packages.release()
-        if self._descriptor is not None:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)  # also for a process that has just been forked
-            self._close()
+        descriptor, self._descriptor = self._descriptor, None  # another thread may take it as soon as it is free
+        if descriptor is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # also for a process that has just been forked
+            os.close(descriptor)
 
     __del__ = release
 
-    def _close(self) -> None:
-        if self._descriptor is not None:
-            descriptor, self._descriptor = self._descriptor, None
+    def leave_to_parent(self) -> None:
+        """Close its file, and keep it locked for the process that has forked this one."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
             os.close(descriptor)
 
     def _take(self) -> bool:
@@ -94,7 +96,7 @@ _held: WeakSet[ProcessLock] = WeakSet()
 def _leave_to_parent() -> None:
     """Hold nothing in a forked process: its copies would keep the locks when the parent has ended."""
     for lock in [*_held]:
-        lock._close()
+        lock.leave_to_parent()
     _held.clear()
 
 

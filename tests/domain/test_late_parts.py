@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_server.domain.late_parts import LatePart, import_with_late_parts, late_parts
+from mcp_server.domain.late_parts import LatePart, given_when_asked, import_with_late_parts, late_parts
 
 PARTS = {"heavy.part": ("thing",)}
 
@@ -46,6 +46,29 @@ def test_of_a_library_that_needs_more_nothing_keeps_what_stands_for_a_part(libra
     import_with_late_parts("library", PARTS)
     assert import_module("library").second.more == 1
     assert import_module("library.first").thing is import_module("heavy.part").thing
+
+
+def test_a_library_that_needs_more_of_a_module_that_comes_late_as_a_whole_is_imported_as_it_is(library: Path) -> None:
+    (library / "second.py").write_text("from heavy.part import more\n")
+    import_with_late_parts("library", PARTS, {"heavy.part": "heavy.part"})
+    assert import_module("library").second.more == 1
+
+
+def test_who_asks_a_package_for_a_late_part_or_for_its_module_gets_it_as_without_us(library: Path) -> None:
+    (library / "__init__.py").write_text("from library.sub.tool import Tool\nfrom library.main import main, run\n")
+    (library / "main.py").write_text("def main(): ...\ndef run(): ...\n")
+    (library / "sub").mkdir()
+    (library / "sub" / "tool.py").write_text("class Tool: ...\n")
+    late = {"library.sub.tool": ("Tool",), "library.main": ("main", "run")}
+    import_with_late_parts("library", late)
+    package = import_module("library")
+    given_when_asked(package, late)
+    assert "library.sub.tool" not in sys.modules
+    assert package.sub.tool.Tool is package.Tool is import_module("library.sub.tool").Tool
+    assert package.run is import_module("library.main").run
+    assert package.main is import_module("library.main").main, "not the module, which has its name"
+    with pytest.raises(AttributeError, match="module 'library' has no attribute 'other'"):
+        _ = package.other
 
 
 def test_what_is_imported_already_is_not_hidden() -> None:

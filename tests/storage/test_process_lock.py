@@ -83,6 +83,30 @@ def test_a_file_that_is_taken_away_before_it_is_locked_is_made_anew(
     assert len(calls) == 4
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no flock")
+def test_a_thread_that_takes_it_while_another_one_releases_it_keeps_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    flock, lock = fcntl.flock, ProcessLock(path)
+
+    def taken_once_it_is_free(descriptor: int, operation: int) -> None:
+        flock(descriptor, operation)
+        if operation == fcntl.LOCK_UN:
+            monkeypatch.setattr(fcntl, "flock", flock)
+            thread = threading.Thread(target=lock.take)
+            thread.start()
+            thread.join()
+
+    assert lock.take()
+    monkeypatch.setattr(fcntl, "flock", taken_once_it_is_free)
+    lock.release()
+    assert not ProcessLock(path).take()
+    lock.release()
+    assert ProcessLock(path).take()
+
+
 def test_a_lock_that_nobody_has_any_more_is_free(path: Path) -> None:
     ProcessLock(path).take()
     assert ProcessLock(path).take()
