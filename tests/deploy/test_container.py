@@ -14,6 +14,9 @@ import pytest
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 
+from mcp_server import __main__ as program
+from mcp_server import app
+from mcp_server.storage import owner
 from runner.container import DEFAULT, USER_ID
 from tests.deploy.image import instructions
 
@@ -124,8 +127,8 @@ def test_what_root_does_in_the_home_of_another_user_is_done_as_that_user(
 ) -> None:
     environment = {**os.environ, "TRADER_HOME": str(volume)}
     for command in commands:
-        program = [*KEEPS_CAPABILITIES, sys.executable, "-m", "runner", *command]
-        done = subprocess.run(program, capture_output=True, text=True, check=False, env=environment)
+        started = [*KEEPS_CAPABILITIES, sys.executable, "-m", "runner", *command]
+        done = subprocess.run(started, capture_output=True, text=True, check=False, env=environment)
         assert done.returncode == 0, done.stderr
     assert owners(volume) == {USER_ID}
     assert (volume / "claude_trader.duckdb").is_file()
@@ -137,8 +140,8 @@ def test_root_refuses_the_home_of_a_user_who_could_not_read_the_program(volume: 
     with tempfile.TemporaryDirectory() as hidden:  # as a copy in root's own folder is
         code = f"import sys, os\nsys.executable = {hidden!r} + '/python'\nfrom runner.__main__ import main\nmain()"
         environment = {**os.environ, "TRADER_HOME": str(volume)}
-        program = [sys.executable, "-c", code, "strategies", "add", "rsi-reversion"]
-        done = subprocess.run(program, capture_output=True, text=True, check=False, env=environment)
+        started = [sys.executable, "-c", code, "strategies", "add", "rsi-reversion"]
+        done = subprocess.run(started, capture_output=True, text=True, check=False, env=environment)
     assert (done.returncode, done.stdout) == (1, "")
     assert "who cannot read" in done.stderr
     assert [*volume.iterdir()] == []
@@ -148,13 +151,21 @@ def test_root_refuses_the_home_of_a_user_who_could_not_read_the_program(volume: 
 @pytest.mark.long
 async def test_a_server_that_root_starts_writes_strategies_as_the_owner_of_the_home(volume: Path) -> None:
     environment = {**os.environ, "TRADER_HOME": str(volume)}
-    program, *arguments = (*KEEPS_CAPABILITIES, sys.executable, "-m", "mcp_server")
-    server = StdioServerParameters(command=program, args=arguments, env=environment)
+    command, *arguments = (*KEEPS_CAPABILITIES, sys.executable, "-m", "mcp_server")
+    server = StdioServerParameters(command=command, args=arguments, env=environment)
     config = {"trading_pair": "BTC/USD", "interval": "1h", "rules": {"timeframe": "1h", "buy": "close > 1"}}
     async with Client(server) as client:
         answer = await client.call_tool("write_strategy", {"strategy_name": "mine", "config": config})
         assert not answer.is_error, answer.content
     assert owners(volume) == {USER_ID}
+
+
+def test_a_server_becomes_the_owner_of_its_home_before_it_is_built(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[object] = []
+    monkeypatch.setattr(owner, "become_owner", happened.append)
+    monkeypatch.setattr(app, "build_server", lambda *_, **__: happened.append("server"))
+    program._composed(program._parser().parse_args(["--http", "--port", "0"]))
+    assert happened == [home, "server"]
 
 
 def test_without_arguments_it_becomes_the_scheduler(tmp_path: Path) -> None:

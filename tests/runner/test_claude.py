@@ -6,10 +6,10 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -18,9 +18,13 @@ from mcp_server.domain.outcome import Blame, Outcome, Status
 from mcp_server.domain.strategy.checks.agents import MODEL_ALIASES
 from mcp_server.errors import Misconfigured
 from runner.claude import engine, session
+from runner.claude.cli_folder import cli_folder
 from runner.claude.engine import run_claude
 from runner.claude.preflight import without_claude
+from runner.claude.recorder import ModelRecorder
+from runner.claude.recording import Proxy
 from runner.claude.session import require_claude
+from runner.claude.transcript import Transcript
 from tests.rigs.processes import children, command_line
 from tests.rigs.scripted_messages_api import (
     ORCHESTRATOR,
@@ -43,6 +47,7 @@ from tests.runner.claude_runs import (
     PRICE,
     RSI,
     START_BOTH,
+    SUBJECT,
     script,
     strategy,
     task,
@@ -328,6 +333,19 @@ async def test_what_fails_is_an_error_that_says_what_to_do(
 
 
 @pytest.mark.long
+def test_the_cli_is_given_the_limits_of_the_run() -> None:
+    what = strategy(budget={"usd_per_run": "0.37"}, max_turns=7)
+    own = task("http://127.0.0.1:9", "http://127.0.0.1:9", what)
+    transcript = Transcript(what, SUBJECT, lambda _: None)
+    with cli_folder() as folder:
+        options = engine._options(own, transcript, folder)
+        cap = ModelRecorder(cast(Proxy, None), None, most_usd=Decimal("0.05"))
+        capped = engine._options(replace(own, recorder=cap), transcript, folder)
+    assert (options.max_budget_usd, options.max_turns) == (0.37, 7)
+    assert [(options.agents or {})[name].maxTurns for name in what.agents] == [7, 7]
+    assert capped.max_budget_usd == 0.05
+
+
 async def test_an_api_that_can_not_be_reached_is_an_error(server: ToolServer) -> None:
     outcome = await run_claude(task("http://127.0.0.1:9", server.url))
     assert outcome.status is Status.ERROR

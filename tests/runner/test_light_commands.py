@@ -16,9 +16,12 @@ import typer.main
 from rich.console import Console
 from rich.markdown import Markdown
 
+from mcp_server.storage.journal.runs import Journal
 from runner.cli.app import app
 from runner.cli.commands import COMMANDS, CommandLine
+from runner.cli.context import Context
 from runner.cli.light_help import HelpText
+from runner.cli.signals import EmptyJournal, _journal
 from tests.rigs.sample_home import sample_home
 from tests.runner.conftest import Command
 
@@ -165,6 +168,15 @@ def _shown(text: Any) -> str:
 
 def test_a_home_without_a_record_is_listed_without_making_one(trader: Command, home: Path) -> None:
     assert trader("signals").code == 0
+    assert not [*home.glob("claude_trader*")]
+
+
+def test_a_home_whose_journal_is_in_postgres_is_not_taken_for_one_without_a_record(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(_journal(Context()), EmptyJournal)
+    monkeypatch.setenv("TRADER_DATABASE_URL", "postgresql://trader@127.0.0.1:9/trader")
+    assert isinstance(_journal(Context()), Journal)
     assert not [*home.glob("claude_trader*")]
 
 

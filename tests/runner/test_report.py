@@ -78,6 +78,29 @@ async def test_the_report_of_a_run_by_rules_has_all_that_decided_and_the_chart(h
     assert html.count("<img") == 1
 
 
+def test_each_sub_agents_findings_calls_and_words_stand_under_its_name() -> None:
+    asked = {"tool": "get_price", "arguments": {"symbol": "BTC/USDT"}, "result": '{"last": 42.5}', "is_error": False}
+    agents: list[dict[str, Any]] = [
+        {"name": "price-monitor", "reported": True, "report": "It costs 42.5.", "calls": [asked],
+         "tokens": {"input": 200, "output": 40}},
+        {"name": "rsi-analyzer", "reported": False, "missing": "it was cut off", "calls": []},
+    ]  # fmt: skip
+    signal = Signal("BUY", Decimal(72), "it dips", 1.0, {"sub_agent_results": {"price-monitor": {"last": 42.5}}})
+    outcome = Outcome(
+        Status.SUCCESS, signal, cost_usd=Decimal("0.0123"), tokens_used=720, trace={"sub_agents": agents},
+        model="claude-sonnet-4-5",
+    )  # fmt: skip
+    text = markdown(strategy(description="Buys dips."), replace(executed(outcome), engine="claude"), None)
+    assert "**dip**: Buys dips." in text
+    assert "| decided by | claude-sonnet-4-5 and its sub-agents |" in text
+    assert "| cost | $0.0123, 720 tokens |" in text
+    price, rsi = text.split("### price-monitor")[1].split("### rsi-analyzer")
+    for words in ("- last: 42.5", '- `get_price(symbol=BTC/USDT)`: `{"last": 42.5}`', "> It costs 42.5.", "240 tokens"):
+        assert words in price
+        assert words not in rsi
+    assert "*It did not report: it was cut off.*" in rsi
+
+
 @pytest.mark.long
 @pytest.mark.usefixtures("forked_servers")
 async def test_the_report_of_a_claude_run_has_each_sub_agents_findings_and_what_it_cost(home: Path) -> None:

@@ -115,6 +115,17 @@ async def test_an_agent_whose_turn_comes_too_late_is_stale_and_says_how_late() -
     assert "Its turn came 85 s late: too many runs were due at once." in (outcome.error or "")
 
 
+async def test_after_a_failure_of_claudes_api_the_next_run_does_not_ask_it() -> None:
+    failed = Outcome(Status.ERROR, error="529: overloaded", trace={"sub_agents": []}, blame="outside")
+    runner, outage = Answering([CANDLE], [failed, DECIDED]), Outage()
+    slot_run = SlotRun(cast(Runner, runner), NotedClock(), Concurrency("kraken", 1), outage)
+    assert await slot_run(claimed(strategy())) == failed
+    refused = await slot_run(claimed(strategy()))
+    assert (refused.status, refused.blame, refused.cost_usd) == (Status.ERROR, "outside", Decimal(0))
+    assert "Claude was not asked: it failed once, and is left alone until" in (refused.error or "")
+    assert (await slot_run(claimed(RULES))).status is Status.ABSTAINED, "rules need no Claude"
+
+
 async def test_rules_that_take_too_long_are_a_timeout_and_cost_nothing() -> None:
     class Hanging:
         async def call(self, *_: object) -> dict[str, Any]:

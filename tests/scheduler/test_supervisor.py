@@ -190,6 +190,19 @@ async def test_a_server_elsewhere_that_is_down_is_told_and_no_failure_of_those_w
                 tasks.cancel_scope.cancel()
 
 
+async def test_the_server_of_a_schedule_collects_news(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+
+    def popen(command: list[str], **_: object) -> None:
+        commands.append(command)
+        raise Retryable("It is not to be started.")
+
+    monkeypatch.setattr(server_process, "Popen", popen)
+    with pytest.raises(Retryable, match="not to be started"):
+        await WatchedServer(RunnerSettings(home=home))._one()
+    assert ["--collect-news" in command for command in commands] == [True]
+
+
 @pytest.mark.parametrize("name", ["ANTHROPIC_API_KEY", "anthropic_api_key", "Trader_Notify"])
 async def test_no_other_program_sees_a_secret_that_is_not_for_it_however_its_name_is_written(
     home: Path, monkeypatch: pytest.MonkeyPatch, name: str

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from mcp_server import child_process
@@ -15,6 +16,7 @@ from mcp_server.errors import BadInput, Retryable, TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.queries.ask import CHILD, PROCESS_S, Queries
+from mcp_server.storage.queries.check import check
 from mcp_server.storage.queries.child import answer
 from mcp_server.storage.queries.question import Question
 from tests.storage.queries.conftest import NOW, Asked
@@ -188,6 +190,15 @@ def test_what_reaches_beyond_the_described_tables_is_refused_for_its_own_reason(
     assert a_variable_of_python
     assert reason in refused.value.problem
     assert len(str(refused.value)) < 2_000
+
+
+def test_each_other_form_of_an_attack_is_refused_before_anything_runs() -> None:
+    """Another statement, in a subquery, in a lambda, quoted, in capitals: those that are `long` above."""
+    with duckdb.connect() as connection:
+        for reason, sql in [(reason, sql) for reason, attacks in REFUSED.items() for sql in attacks[1:]]:
+            with pytest.raises(BadInput) as refused:
+                check(connection, sql, NOW)
+            assert reason in refused.value.problem, sql
 
 
 def test_deep_nesting_is_refused_and_many_parts_are_answered(asked: Asked) -> None:
