@@ -54,14 +54,19 @@ async def test_tools_and_commands_answer_as_before_in_postgres_and_back_in_the_f
     Journal(Context().database, Context().home).settle(NOW)
     trader, file = trader_in(home), Context().database
     commands = [("signals", "--all", "--json"), ("signals", "--csv")]
-    before = await answers(), [trader(*words).out for words in commands]
+
+    async def told(url: str) -> tuple[list[str], list[str]]:
+        monkeypatch.setenv("TRADER_DATABASE_URL", url)
+        return await answers(), [trader(*words, TRADER_DATABASE_URL=url).out for words in commands]
+
+    before, url = await told(""), postgres_url()
     assert not [line for line in before[0] if json.loads(line)[1]], "each is answered"
-    monkeypatch.setenv("TRADER_DATABASE_URL", postgres_url())
+    assert len(before[1][1].splitlines()) > 1
+    monkeypatch.setenv("TRADER_DATABASE_URL", url)
     postgres = Context().journal_database
     assert isinstance(postgres, PostgresDatabase)
     JournalMove.of(Context().home, file, postgres, "postgres").move()
-    assert (await answers(), [trader(*words).out for words in commands]) == before
+    assert await told(url) == before
     JournalMove.of(Context().home, file, postgres, "file").move()
     postgres.close()
-    monkeypatch.delenv("TRADER_DATABASE_URL")
-    assert (await answers(), [trader(*words).out for words in commands]) == before
+    assert await told("") == before
