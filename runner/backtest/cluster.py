@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from mcp_server.errors import Misconfigured, Retryable, TraderError
-from runner.backtest.cluster_workers import left_over, remove_silent, threads_of
+from runner.backtest.cluster_workers import left_over, reached_by, remove_silent, threads_of
 from runner.backtest.executors import SharingExecutor
 from runner.backtest.sweep import WorkersEnded
 from runner.backtest.versions import difference, versions
@@ -130,6 +130,11 @@ class ClusterExecutor(SharingExecutor):
 
         self._client.loop.add_callback(self._tell, told, send(), send)
         return told
+
+    def reached(self, calls: Collection[Future[Any]]) -> dict[Future[Any], int]:
+        """Return which variant those of these calls are at that workers compute; none where one does not answer."""
+        keys = {one.key: call for call in calls if (one := self._calls.get(call))}
+        return {keys[key]: at for key, at in reached_by(self._client).items() if key in keys}
 
     def take_back(self, calls: Collection[Future[Any]]) -> bool:
         """Give up calls: workers that stopped leave the cluster, and others that hang get no call of this sweep.

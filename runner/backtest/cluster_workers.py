@@ -32,6 +32,21 @@ def left_over(client: Client, workers: Collection[str]) -> set[str]:
     return {worker for worker in workers if worker not in asked or not waited_for.issuperset(asked[worker])}
 
 
+def reached_by(client: Client) -> dict[str, int]:
+    """Return which variant each call is at that a worker computes, by the call's key; nothing where one is silent."""
+    try:
+        asked = client.sync(client._run, _reached, on_error="ignore", callback_timeout=BUSY_S)
+    except TimeoutError:
+        return {}
+    return {key: at for of_worker in asked.values() for key, at in of_worker.items()}
+
+
+def _reached(dask_worker: Any) -> dict[str, int]:
+    from runner.backtest.sweep import REACHED
+
+    return {key: REACHED[thread] for thread, key in dask_worker.active_threads.items() if thread in REACHED}
+
+
 def _computing(dask_worker: Any) -> list[str]:
     """Return the tasks that a worker computes: also one that the client has taken back, as nothing ends it."""
     return list(dask_worker.active_threads.values())

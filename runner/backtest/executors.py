@@ -48,6 +48,10 @@ class SharingExecutor(WorkingExecutor):
         """Return what stands for a task as an argument of a call: each worker gets the task once."""
 
     @abstractmethod
+    def reached(self, calls: Collection[Future[Any]]) -> dict[Future[Any], int]:
+        """Return which variant, counted from 0, those of these calls of a sweep are at that workers compute now."""
+
+    @abstractmethod
     def check(self) -> None:
         """Raise `Retryable` where no result can be expected any more."""
 

@@ -16,6 +16,7 @@ from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -55,6 +56,9 @@ LEAST_LIMIT_S, LONGEST_TIMES, FIRST_LIMIT_S = 120.0, 20, 3600.0
 
 Its time begins when it is sent, so that it may wait for the calls before it.
 """
+
+REACHED = dict[int, int]()
+"""Which variant of its call each thread of this process computes, or has computed last."""
 
 Result: TypeAlias = "Backtest | TraderError"
 
@@ -103,7 +107,8 @@ def sweep(
         work = _Work(executor, submit, together)
         try:
             work.compute(dict(sorted(enumerate(variants), key=lambda one: _indicators(one[1]))), told)
-            for position in [at for at, one in work.done.items() if isinstance(one, WorkersEnded)]:
+            again = [position for position, one in work.done.items() if isinstance(one, WorkersEnded)]
+            for position in sorted(again, key=work.suspected.__contains__):  # they may take the last worker
                 work.compute({position: variants[position]})
         except BrokenExecutor:
             raise Retryable(
@@ -132,7 +137,7 @@ class _Work:
     def __init__(
         self, executor: Executor, submit: Callable[[Sequence[Variant]], Future[list[Result]]], together: int
     ) -> None:
-        self.done = dict[int, Result]()
+        self.done, self.suspected = dict[int, Result](), set[int]()
         self._executor, self._submit, self._together = executor, submit, together
         self._waiting = dict[Future[list[Result]], tuple[list[int], float]]()  # the positions, and when it was sent
         self._longest_s: float | None = None
@@ -170,6 +175,9 @@ class _Work:
         late = [future for future, (_, sent) in self._waiting.items() if monotonic() - sent > limit_s]
         if not late or not isinstance(self._executor, WorkingExecutor):
             return
+        if isinstance(self._executor, SharingExecutor):
+            for call, at in self._executor.reached(late).items():  # one that begins has none of its own yet
+                self.suspected.update(self._waiting[call][0][at : at + 1])
         given_up = [position for future in late for position in self._waiting.pop(future)[0]]
         if self._executor.take_back(late):
             lost = [position for positions, _ in self._waiting.values() for position in positions]
@@ -216,7 +224,11 @@ def _futures(task: BacktestTask) -> Futures:
 
 def _backtests(shared: str | BacktestTask, strategies: Sequence[Strategy], every: bool) -> list[Result]:
     """Backtest variants in a worker, one after the other."""
-    return [_backtest(shared, strategy, every) for strategy in strategies]
+    results = list[Result]()
+    for strategy in strategies:
+        REACHED[get_ident()] = len(results)
+        results.append(_backtest(shared, strategy, every))
+    return results
 
 
 def _backtest(shared: str | BacktestTask, strategy: Strategy, every: bool) -> Result:

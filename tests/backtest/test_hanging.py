@@ -6,15 +6,17 @@ from collections.abc import Collection, Iterator
 from concurrent.futures import Future
 from multiprocessing import active_children
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 import psutil
 import pytest
 
+from mcp_server.domain.backtest.run import BacktestTask
 from mcp_server.domain.backtest.vary import Variant, variants
 from mcp_server.errors import TraderError
 from runner.backtest import sweep as sweeps
-from runner.backtest.executors import WorkingExecutor, processes
+from runner.backtest.executors import SharingExecutor, WorkingExecutor, processes
 from runner.backtest.sweep import sweep
 from tests.backtest.endless import Endless
 from tests.backtest.sweeping import strategy, task
@@ -81,6 +83,41 @@ def test_what_was_in_one_call_with_a_variant_without_end_is_computed_alone(monke
     assert ENDLESS.strategy in beside
     assert len(beside) > 1
     assert [call for call in executor.submitted if len(call) == 1 and call[0] in beside] == [[one] for one in beside]
+
+
+def test_of_what_is_computed_alone_that_comes_last_which_a_worker_did_not_come_to_an_end_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sweeps, "LOOK_S", 0.01)
+    monkeypatch.setattr(sweeps, "FIRST_LIMIT_S", 0.0)
+    monkeypatch.setattr(sweeps, "LEAST_LIMIT_S", 0.0)
+    monkeypatch.setattr(sweeps, "LONGEST_TIMES", 0)
+
+    class OnOneWorker(Stuck, SharingExecutor):
+        """Knows which variant each call is at."""
+
+        at_once = 1
+
+        def share(self, task: BacktestTask) -> BacktestTask:
+            return task
+
+        def check(self) -> None: ...
+
+        def reached(self, calls: Collection[Future[Any]]) -> dict[Future[Any], int]:
+            return dict.fromkeys(calls, AT)  # also of one that has only begun, and is shorter
+
+    executor = OnOneWorker(loses_others=False)
+    swept = sweep(task(), [*GRID[:AT], ENDLESS, *GRID[AT:]], executor, every=False, told=silent)
+    assert executor.submitted[0][AT] is ENDLESS.strategy
+    assert executor.submitted[-1] == [ENDLESS.strategy]
+    assert [one.error is None for one in swept] == [at != AT for at in range(len(GRID) + 1)]
+
+
+def test_a_worker_notes_which_variant_of_its_call_it_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = list[int]()
+    monkeypatch.setattr(sweeps, "_backtest", lambda *_: at.append(sweeps.REACHED[get_ident()]))
+    sweeps._backtests(task(), [one.strategy for one in GRID], every=False)
+    assert at == [*range(len(GRID))]
 
 
 def test_what_was_lost_with_a_call_without_end_is_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,3 +234,19 @@ def test_a_variant_without_end_takes_two_workers_at_most_and_the_rest_is_compute
     assert "given up after 20 s" in str(swept[0].error)
     assert [one.error for one in (*swept[1:], *again)] == [None] * 2 * len(GRID)
     assert len(taken_back) == before, "no call went to the two workers that hang"
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("impatient")
+def test_a_variant_without_end_takes_the_last_worker_only_once_all_beside_it_are_computed(
+    dask_alone: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from runner.backtest.cluster import cluster
+
+    monkeypatch.setattr(sweeps, "FIRST_LIMIT_S", 25.0)
+    others = variants(strategy(), ["40=" + ",".join(str(below) for below in range(25, 40))])
+    for _ in range(2):
+        dask_alone.start_worker()
+    with cluster(dask_alone.address) as executor:
+        swept = sweep(task(), [*others[:1], ENDLESS, *others[1:]], executor, every=False, told=silent)
+    assert [one.error is None for one in swept] == [at != 1 for at in range(len(others) + 1)]
