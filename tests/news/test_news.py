@@ -48,7 +48,7 @@ def test_a_rate_at_a_time_is_what_a_home_that_ends_there_says(desk: NewsDesk, se
     assert (news.per_hour("BTC", times[:0], 1).shape, news.fear_greed(times[:0]).shape) == ((0,), (0,))
 
 
-@pytest.mark.parametrize("seed", sampled(range(1, 8), 7))
+@pytest.mark.parametrize("seed", sampled([2, 1, *range(3, 8)], 7))
 def test_what_is_kept_in_memory_is_what_the_database_says(desk: NewsDesk, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - a test
     news = news_at(desk)

@@ -4,6 +4,8 @@ import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import anyio
@@ -56,6 +58,22 @@ def with_strategy(site: Site, strategy: Strategy, runs: Sequence[SampleRun]) -> 
     finally:
         forget(site, ids)
         shutil.rmtree(site.sample.root / "strategies" / strategy.name)
+
+
+@contextmanager
+def kept_as_it_was(site: Site, name: str) -> Iterator[None]:
+    """Let a strategy be changed until the block ends; its folder and its earlier versions are then as before."""
+    strategies = site.sample.root / "strategies"
+    folders = [folder for folder in (strategies / name, strategies / ".versions" / name) if folder.exists()]
+    with TemporaryDirectory() as saved:
+        for number, folder in enumerate(folders):
+            shutil.copytree(folder, Path(saved, str(number)))
+        try:
+            yield
+        finally:
+            for number, folder in enumerate(folders):
+                shutil.rmtree(folder)
+                shutil.copytree(Path(saved, str(number)), folder)
 
 
 def forget(site: Site, run_ids: Sequence[int]) -> None:

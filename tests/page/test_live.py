@@ -10,8 +10,10 @@ import pytest
 
 from tests.page.conftest import Site
 from tests.page.opening import heading, opened_at
+from tests.page.strategy_facts import kept_as_it_was
 from tests.rigs import warm
 from tests.rigs.browser import Browser, OpenPage
+from tests.rigs.sample_strategies import TREND
 
 MARKET = "market?symbol=BTC/USDT"
 REFUSED = "error: Failed to load resource: net::ERR_FAILED"
@@ -44,12 +46,12 @@ def status(opened: OpenPage, text: str) -> Any:
 
 @pytest.mark.long
 def test_what_another_process_changes_appears_by_itself(site: Site, chromium: Browser) -> None:
-    with opened_at(site, chromium) as opened:
-        card = opened.page.locator("main .card", has=opened.page.get_by_role("link", name="btc-trend", exact=True))
+    with kept_as_it_was(site, TREND), opened_at(site, chromium) as opened:
+        card = opened.page.locator("main .card", has=opened.page.get_by_role("link", name=TREND, exact=True))
         card.get_by_text("scheduled").wait_for()
         opened.page.evaluate("window.sameDocument = true")
         for command, state in (("pause", "paused"), ("resume", "scheduled")):
-            other_process(site, "strategies", command, "btc-trend")
+            other_process(site, "strategies", command, TREND)
             card.get_by_text(state, exact=True).wait_for()
         assert opened.run("window.sameDocument") is True
 
@@ -61,17 +63,17 @@ def test_what_changes_is_asked_for_within_three_seconds(site: Site, chromium: Br
     page = context.new_page()
     try:
         page.goto(site.url)
-        card = page.locator("main .card", has=page.get_by_role("link", name="btc-trend", exact=True))
+        card = page.locator("main .card", has=page.get_by_role("link", name=TREND, exact=True))
         card.get_by_text("scheduled", exact=True).wait_for()
         page.evaluate("window.sameDocument = true")
         page.clock.pause_at(site.now + timedelta(minutes=1))
-        other_process(site, "strategies", "pause", "btc-trend")
-        page.clock.run_for(3_000)
-        card.get_by_text("paused", exact=True).wait_for()
+        with kept_as_it_was(site, TREND):
+            other_process(site, "strategies", "pause", TREND)
+            page.clock.run_for(3_000)
+            card.get_by_text("paused", exact=True).wait_for()
         assert page.evaluate("window.sameDocument") is True
     finally:
         context.close()
-        other_process(site, "strategies", "resume", "btc-trend")
 
 
 def test_a_lost_connection_is_told_and_comes_back_by_itself(site: Site, chromium: Browser) -> None:
