@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,21 @@ from mcp_server.errors import Misconfigured, Retryable
 from runner.backtest.sweep import SweptVariant, sweep
 from tests.backtest.lethal import Lethal
 from tests.backtest.sweeping import strategy, task
-from tests.rigs.dask_cluster import ONE_DEATH, DaskCluster
+from tests.rigs.dask_cluster import NEEDS_DASK, ONE_DEATH, DaskCluster
 
-pytest.importorskip("distributed")
+pytestmark = NEEDS_DASK
 GRID = variants(strategy(), ["rsi(14)=rsi(7),rsi(21)", "40=35"])
 LETHAL = Variant((("40", "0"),), Lethal())  # type: ignore[arg-type]
 AT = 2
 """The place of the lethal variant."""
 
-MANY = variants(strategy(), ["rsi(14)=" + ",".join(f"rsi({period})" for period in range(20, 60))])
 IN_TIME_S = 30
 NOBODY = "tcp://127.0.0.1:9"
+
+
+@cache
+def many() -> list[Variant]:
+    return variants(strategy(), ["rsi(14)=" + ",".join(f"rsi({period})" for period in range(20, 60))])
 
 
 def silent(_done: int, _of: int) -> None:
@@ -181,14 +186,14 @@ def test_ctrl_c_takes_back_what_has_not_begun(rig: DaskCluster) -> None:
 
     _once_all_are_gone_but_one(rig)
     with pytest.raises(KeyboardInterrupt), on_cluster(rig) as executor:
-        sweep(task(2_200), MANY, executor, every=False, told=interrupted)
+        sweep(task(2_200), many(), executor, every=False, told=interrupted)
     deadline = time.monotonic() + IN_TIME_S
     with Client(rig.address, set_as_default=False) as client:
         while client.run_on_scheduler(_tasks) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert client.run_on_scheduler(_tasks) == 0
         (computed,) = client.run(_computed).values()
-    assert computed < len(GRID) * 4 + 10 < len(MANY) + len(GRID), "no more than what was on its way"
+    assert computed < len(GRID) * 4 + 10 < len(many()) + len(GRID), "no more than what was on its way"
 
 
 def _tasks(dask_scheduler: Any) -> int:
@@ -271,9 +276,9 @@ def test_a_worker_that_is_killed_in_the_middle_costs_nothing_but_time(tmp_path: 
                 workers[0].kill()
 
         with on_cluster(rig) as executor:
-            swept = sweep(task(), MANY, executor, every=False, told=told)
+            swept = sweep(task(), many(), executor, every=False, told=told)
     assert workers[0].poll() is not None
-    assert figures(swept) == here(MANY)
+    assert figures(swept) == here(many())
 
 
 @pytest.mark.long
@@ -292,11 +297,11 @@ def test_a_worker_that_holds_the_candles_may_end_before_another_has_them_and_one
                 rig.start_worker()
 
         with on_cluster(rig) as executor:
-            swept = sweep(task(2_200), MANY, executor, every=False, told=told)
+            swept = sweep(task(2_200), many(), executor, every=False, told=told)
             computed += executor._client.run(_computed).values()
-    assert figures(swept) == here(MANY, 2_200)
+    assert figures(swept) == here(many(), 2_200)
     assert len(computed) == 2
-    assert min(computed) > len(MANY) // 8
+    assert min(computed) > len(many()) // 8
 
 
 @pytest.mark.long

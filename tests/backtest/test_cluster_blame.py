@@ -13,9 +13,9 @@ from runner.backtest.sweep import sweep
 from tests.backtest.endless import tell, until_told
 from tests.backtest.sweeping import task
 from tests.backtest.test_cluster import GRID, IN_TIME_S, figures, here, silent
-from tests.rigs.dask_cluster import DaskCluster
+from tests.rigs.dask_cluster import NEEDS_DASK, DaskCluster
 
-pytest.importorskip("distributed")
+pytestmark = NEEDS_DASK
 
 
 @pytest.fixture(scope="module", autouse=True)

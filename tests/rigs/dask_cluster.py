@@ -10,10 +10,14 @@ All end with the block. Should its process be killed, the scheduler ends by itse
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import pytest
+
+NEEDS_DASK = pytest.mark.skipif(find_spec("distributed") is None, reason="the extra cluster is not installed")
 CHECKOUT = Path(__file__).parents[2]
 IDLE_S, ALONE_S = 120, 10
 ONE_DEATH = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}

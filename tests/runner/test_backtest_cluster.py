@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.rigs.dask_cluster import DaskCluster
+from tests.rigs.dask_cluster import NEEDS_DASK, DaskCluster
 from tests.rigs.tls_proxy import certificate
 from tests.runner.conftest import trader_in
 
-pytest.importorskip("distributed")
+pytestmark = NEEDS_DASK
 RULES = {"buy": "close > prev(close, 1) * 1.001", "sell": "close < prev(close, 1) * 0.999"}
 CONFIG = {"name": "mine", "trading_pair": "BTC/USDT", "exchange": "simulated", "interval": "4h", "rules": RULES}
 ASKED = ["backtest", "mine", "--from", "2026-01-01", "--to", "2026-01-10", "--vary", "1.001=1.002,1.003", "--json"]
