@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from mcp_server.domain.timeframes import naive
 from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal import copying
 from mcp_server.storage.journal.move import JournalMove
-from mcp_server.storage.journal.place import Moved
+from mcp_server.storage.journal.place import Moved, Place, write_place
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.postgres.address import PostgresAddress
 from mcp_server.storage.postgres.database import PostgresDatabase
@@ -85,6 +86,18 @@ def test_a_backup_of_a_home_that_was_moved_is_restored_and_moved_into_an_empty_d
     assert contents(second) == contents(first) == contents(restored)
     for database in (first, second):
         database.close()
+
+
+def test_what_is_saved_over_a_journal_that_was_moved_away_is_a_journal_that_goes_on(tmp_path: Path) -> None:
+    source, file = Database(tmp_path / "source.duckdb"), Database(tmp_path / "file.duckdb")
+    fill(source, 0, 2)
+    moved = Place("a-journal", "a-move", "gone", "postgres", "there", naive(NOW))
+    file.write(lambda connection: write_place(connection, moved))
+    with pytest.raises(Moved):
+        file.read(lambda _: None)
+    copying.save_journal(source, file)
+    file.read(lambda _: None)
+    assert contents(file) == contents(source)
 
 
 def test_a_backup_is_of_one_moment_while_others_write(

@@ -4,13 +4,14 @@ The present stands still for the server, so that what it shows is always the sam
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from mcp_server.http import attempts
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.setting_types import TokenEntry
 from tests.http.conftest import PUBLIC, TOKENS, Guarded, guarded
@@ -65,8 +66,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture(scope="package")
 def guarded_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """A server of an empty home with a token that reads and one that writes, READS and WRITES, and a public name."""
-    home = tmp_path_factory.mktemp("home")
-    with guarded(ServerSettings(home=home, exchange="simulated", tokens=TOKENS, public_hosts=(PUBLIC,))) as up:
+    settings = ServerSettings(
+        home=tmp_path_factory.mktemp("home"), exchange="simulated", tokens=TOKENS, public_hosts=(PUBLIC,)
+    )
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:  # tests that sign in do not wait for each other
+            for limit in ("EACH_PER_MINUTE", "ALL_PER_MINUTE"):
+                patch.setattr(attempts, limit, 10_000)
+            up = stack.enter_context(guarded(settings))
         yield up
 
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from mcp import Client
@@ -20,6 +21,7 @@ from mcp_server.settings import ServerSettings
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal.replay_rows import ReplayRow
 from mcp_server.storage.strategies.folders import StrategyFolders
+from runner.replay.course import Course
 from runner.replay.replay import replay
 from runner.replay.replayed import Replayed, ReplayProgress, ReplayRequest
 from runner.tool_server.server import Address
@@ -131,6 +133,15 @@ async def test_a_replay_through_a_cloud_is_refused(home: Path, monkeypatch: pyte
     monkeypatch.setenv("CLAUDE_CODE_USE_BEDROCK", "1")
     with pytest.raises(NotSupported, match="CLAUDE_CODE_USE_BEDROCK is set"):
         await replay(replay_of(1), parts_of(home, ANTHROPIC_API_KEY=KEY), lambda _: None)
+
+
+def test_a_step_is_told_when_it_begins() -> None:
+    told = list[ReplayProgress]()
+    course = Course(
+        replay_of(2), cast(Any, None), cast(Any, SimpleNamespace(cap=None)), cast(Any, None), {}, told.append
+    )
+    course._begin("runs")
+    assert told == [ReplayProgress("runs", 0, 2)]
 
 
 @pytest.mark.long
