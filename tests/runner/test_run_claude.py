@@ -203,7 +203,7 @@ FAILURES: dict[str, tuple[dict[str, Sequence[Step]], Status, str]] = {
 def test_what_goes_wrong_ends_in_its_own_outcome_and_never_as_hold(
     trader: Command, journal: Journal, steps: dict[str, Sequence[Step]], status: Status, said: str
 ) -> None:
-    """In `make test` a run of `test_claude.py` ends so, `test_execute.py` enters one, and `up` meets both."""
+    """In `make test` a run of `test_claude.py` ends so, and `test_execute.py` enters one."""
     done = run(trader, steps)
     assert (done.code, done.json["status"], done.json["signal"]) == (1, str(status), None)
     entry = only_entry(journal)

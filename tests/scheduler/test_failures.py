@@ -114,7 +114,7 @@ def test_an_exchange_that_is_down_pauses_no_strategy_and_is_told_of(rig: Rig) ->
 
 @pytest.mark.long
 def test_an_outage_of_claude_backs_off_pauses_nobody_and_ends_by_itself(rig: Rig) -> None:
-    """In `make test`, `test_outage.py` has the pauses and their end, and `test_blame.py` whose failure it is."""
+    """In `make test`, `test_outage.py` has the pauses, `test_slot_run.py` the refusal, `test_blame.py` whose it is."""
     rig.steps[ORCHESTRATOR] = [Fail(529)]
     agents = strategy().agents_json()
     late = {"misfire": {"grace_s": 3600}}
