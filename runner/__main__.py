@@ -4,6 +4,7 @@ A run waits for its tool server, so that is started before typer is imported.
 """
 
 import atexit
+import errno
 import gc
 import os
 import signal
@@ -19,6 +20,9 @@ from runner.tool_server.server_process import ServerProcess, early_server
 
 if TYPE_CHECKING:
     from runner.cli.help import Helpful
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""Why nothing more can be written into a file, here the one to which the output goes."""
 
 ENDING_S = 0.05
 """A thread that has been told to end has ended by then."""
@@ -49,6 +53,13 @@ def run_command_line() -> None:
         from runner.cli.context import fail
 
         fail(error, 2 if isinstance(error, BadInput) else 1)
+    except OSError as error:
+        if error.errno not in NO_ROOM or error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be written would fail again at the end
+        problem = f"The output could not be written: {error.strerror}. Write it where there is room."
+        print(f"claude-trader: {problem}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
     finally:
         if server is not None:
             server.end()

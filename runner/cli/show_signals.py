@@ -57,7 +57,7 @@ def on_terminal() -> bool:
 
 def width() -> int:
     """Return how many cells a line may have, as rich has it: what COLUMNS says, else the terminal beside, else 80."""
-    if (columns := os.environ.get("COLUMNS", "")).isdigit():
+    if (columns := os.environ.get("COLUMNS", "")).isdecimal():
         return int(columns)
     for descriptor in range(3):
         try:

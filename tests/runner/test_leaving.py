@@ -85,3 +85,21 @@ def test_a_command_ends_with_its_own_code(home: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert "Unknown strategy" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no file that is always full")
+@pytest.mark.parametrize("more", [[], pytest.param(["--json"], marks=pytest.mark.long)])
+def test_a_command_whose_output_has_no_room_says_so(home: Path, more: list[str]) -> None:
+    command = [sys.executable, "-m", "runner", "signals", *more]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command,
+            env={**os.environ, "TRADER_HOME": str(home)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("claude-trader: The output could not be written: No space left on device.")
