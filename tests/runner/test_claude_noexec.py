@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +58,18 @@ def test_doctor_starts_the_agent_cli_as_a_run_does(scratch: Path, home: Path) ->
     assert agent["said"].startswith("The agent CLI starts: 2.")
 
 
-def test_nothing_that_a_run_starts_lies_in_its_temporary_folder() -> None:
+def test_nothing_that_a_run_starts_lies_in_its_temporary_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with cli_folder() as folder:
         variables = folder.launch(session.bundled_cli(""), ())
         started = [str(LAUNCHER), *(word for line in variables.values() for word in shlex.split(line))]
+        assert folder.path.is_relative_to(tmp_path)
         kept = [file for file in folder.path.rglob("*") if file.is_file()]
     programs = [word for word in started if os.path.isfile(word)]
     assert len(programs) == 4, "the launcher, Python, what it runs, and the CLI"
-    assert not [program for program in programs if Path(program).is_relative_to(folder.path.parent)]
+    assert not [program for program in programs if Path(program).is_relative_to(tmp_path)]
     assert kept == []
 
 
