@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from mcp_server.errors import Misconfigured, Retryable, TraderError
-from runner.backtest.cluster_workers import left_over, reached_by, remove_silent, threads_of
+from runner.backtest.cluster_workers import keep_freed_memory, left_over, reached_by, remove_silent, threads_of
 from runner.backtest.executors import SharingExecutor
 from runner.backtest.sweep import WorkersEnded
 from runner.backtest.versions import difference, versions
@@ -273,4 +273,5 @@ def _call(wanted: dict[str, str], function: Callable[..., Any], *arguments: Any)
         from distributed import get_worker
 
         raise _differs(get_worker().address, wrong)
+    keep_freed_memory()
     return function(*arguments)
