@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 from mcp_server.errors import BadInput, TraderError
 from mcp_server.storage.home import home_folder
 from mcp_server.storage.owner import become_owner
-from runner.tool_server.server_process import ServerProcess, early_server
 
 if TYPE_CHECKING:
     from runner.cli.help import Helpful
+    from runner.tool_server.server_process import ServerProcess
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 """Why nothing more can be written into a file, here the one to which the output goes."""
@@ -46,7 +46,10 @@ def run_command_line() -> None:
     try:
         home = home_folder(os.environ.get("TRADER_HOME"))
         become_owner(home)
-        server = early_server(sys.argv[1:], home)
+        if sys.argv[1:2] == ["run"]:
+            from runner.tool_server.server_process import early_server
+
+            server = early_server(sys.argv[2:], home)
         app = _command_line()
         app(obj=server)
     except TraderError as error:

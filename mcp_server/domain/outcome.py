@@ -6,12 +6,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, TypedDict
 
-from mcp_server.domain.run_status import Status as Status  # noqa: PLC0414 (it is a word of outcomes, too)
+from mcp_server.domain.run_status import Engine as Engine  # noqa: PLC0414 (these are words of outcomes, too)
+from mcp_server.domain.run_status import RunEngine as RunEngine  # noqa: PLC0414
+from mcp_server.domain.run_status import Status as Status  # noqa: PLC0414
 
 SignalName = Literal["BUY", "SELL", "HOLD"]
-Engine = Literal["claude", "rules"]
-RunEngine = Literal["claude", "rules", "host"]
-"""What decided a run. `host`: the model of the program that a person talks to, which no strategy can name."""
 
 Trigger = Literal["schedule", "manual", "replay"]
 Blame = Literal["strategy", "outside", "runner"]

@@ -1,6 +1,11 @@
-"""How a run stands, in one word. Who reads the journal needs no more of `outcome`."""
+"""How a run stands, in one word, and what decides it. Who reads the journal needs no more of `outcome`."""
 
 from enum import StrEnum
+from typing import Literal
+
+Engine = Literal["claude", "rules"]
+RunEngine = Literal["claude", "rules", "host"]
+"""What decided a run. `host`: the model of the program that a person talks to, which no strategy can name."""
 
 
 class Status(StrEnum):

@@ -151,11 +151,11 @@ async def server_process(
 
 
 def early_server(arguments: Sequence[str], home: Path) -> ServerProcess | None:
-    """Start a local server where a command line is that of a run, before any setting but the home has been read.
+    """Start a local server for a run with these arguments, before any setting but the home has been read.
 
-    Return None for any other command line, and where the settings may name a server elsewhere: who has read them knows.
+    Return None where help is asked for, and where the settings may name a server elsewhere: who has read them knows.
     """
-    if arguments[:1] != ["run"] or not HELP.isdisjoint(arguments) or _may_be_elsewhere(home):
+    if not HELP.isdisjoint(arguments) or _may_be_elsewhere(home):
         return None
     return start_server({"TRADER_HOME": str(home), "TRADER_TOKEN": _token()}, for_a_run=True)
 

@@ -229,7 +229,7 @@ def test_where_a_file_only_mentions_a_server_one_is_started_once_the_run_is_clai
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no named pipes among files")
 def test_a_pipe_in_place_of_the_file_is_not_read_before_the_settings(home: Path) -> None:
     os.mkfifo(home / ".env")
-    assert server_process.early_server(["run", "rsi-reversion"], home) is None
+    assert server_process.early_server(["rsi-reversion"], home) is None
 
 
 def test_sigterm_ends_a_run_and_the_server_that_it_has_just_started(home: Path) -> None:
@@ -287,7 +287,7 @@ async def test_the_server_that_was_started_for_a_run_is_asked_nothing_before_its
 
 def test_a_server_that_nobody_has_asked_yet_ends_at_once(home: Path) -> None:
     """It imports for a second, in a real process, and is not waited for."""
-    server = server_process.early_server(["run"], home)
+    server = server_process.early_server([], home)
     assert server is not None
     server.end()
     assert server._program.returncode == -15
@@ -295,7 +295,7 @@ def test_a_server_that_nobody_has_asked_yet_ends_at_once(home: Path) -> None:
 
 def test_a_server_that_hangs_is_ended_outright(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_process, "END_S", 0.05)
-    server = server_process.early_server(["run"], home)
+    server = server_process.early_server([], home)
     assert server is not None
     server._told = True  # and does not end
     server.end()

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from mcp_server.domain.error_hints import nested_model
-from mcp_server.domain.outcome import Engine
+from mcp_server.domain.run_status import Engine
 from mcp_server.domain.strategy.limits import HORIZON_PATTERN, MOST_COST_BPS, NAME_PATTERN
 from mcp_server.domain.timeframes import Timeframe
 

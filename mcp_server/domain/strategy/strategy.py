@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from mcp_server.domain.outcome import Engine, RunEngine
+from mcp_server.domain.run_status import Engine, RunEngine
 from mcp_server.domain.strategy.format import Agent, Config, Strict
 from mcp_server.domain.strategy.limits import NAME_PATTERN
 

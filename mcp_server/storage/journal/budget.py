@@ -1,14 +1,18 @@
 """The budgets of a day: what is spent and reserved, and whether a run may spend more."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from mcp_server.domain.outcome import BudgetReached
 from mcp_server.domain.timeframes import naive
 from mcp_server.errors import Retryable
-from mcp_server.storage.sql import JournalDatabase, SqlConnection
+
+if TYPE_CHECKING:
+    from mcp_server.domain.outcome import BudgetReached
+    from mcp_server.storage.sql import JournalDatabase, SqlConnection
 
 ONE_DAY = timedelta(days=1)
 
@@ -59,6 +63,8 @@ def admit(database: JournalDatabase, execution_id: int, name: str, limits: Spend
     Raises:
         Retryable, Misconfigured: as `Database.write`; nothing was reserved. So too where the run has ended already.
     """
+    from mcp_server.domain.outcome import BudgetReached
+
     day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     scopes: list[tuple[Scope, Decimal | None]] = [("strategy", limits.strategy), ("everyone", limits.everyone)]
 

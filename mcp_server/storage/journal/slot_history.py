@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from mcp_server.domain.outcome import Status
+from mcp_server.domain.run_status import Status
 from mcp_server.domain.timeframes import naive
 from mcp_server.storage.journal.host_runs import UNANSWERED
 from mcp_server.storage.sql import JournalDatabase, SqlConnection
