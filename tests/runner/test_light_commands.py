@@ -29,6 +29,7 @@ HEAVY = {"mcp", "ccxt", "pandas", "matplotlib", "talib", "claude_agent_sdk", "nu
 READS_A_JOURNAL = {"duckdb"}
 CHECKS_SETTINGS = {"pydantic"}
 ASYNCHRONOUS = {"anyio", "asyncio"}
+OF_NO_STATUS = {"ssl", "dotenv", "importlib.metadata", "filelock", "rich.live", "mcp_server.domain.outcome"}
 ALL = HEAVY | READS_A_JOURNAL | CHECKS_SETTINGS | ASYNCHRONOUS
 
 COMMANDS_AND_WHAT_THEY_LEAVE_OUT: list[tuple[list[str], set[str]]] = [
@@ -41,7 +42,7 @@ COMMANDS_AND_WHAT_THEY_LEAVE_OUT: list[tuple[list[str], set[str]]] = [
     (["strategies", "pause", "no-such-strategy"], ALL - CHECKS_SETTINGS),
     (["signals"], ALL | {"rich.console", "runner.tool_server.server_process"}),
     (["signals", "--json"], ALL),
-    (["status"], HEAVY | ASYNCHRONOUS | {"ssl", "dotenv", "importlib.metadata", "filelock", "rich.live", "mcp_server.domain.outcome"}),
+    (["status"], HEAVY | ASYNCHRONOUS | OF_NO_STATUS),
     (["notify"], HEAVY | READS_A_JOURNAL),
     (["journal", "prune", "--before", "2020-01-01"], HEAVY),
     (["score", "--help"], ALL),
