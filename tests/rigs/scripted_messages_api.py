@@ -45,11 +45,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the model says in one turn: text, tool calls, or both."""
+    """What the model says in one turn: text, tool calls, or both. With `at_once` no caller can leave in its midst."""
 
     text: str = ""
     calls: Sequence[Call] = ()
     usage: Mapping[str, int] = field(default_factory=lambda: {"input_tokens": 100, "output_tokens": 20})
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +219,8 @@ class ScriptedMessagesApi:
         }
         if not request.body.get("stream"):
             return JSONResponse(message)
-        return StreamingResponse(map(_event, _events(message)), media_type="text/event-stream")
+        events = map(_event, _events(message))
+        return StreamingResponse(["".join(events)] if step.at_once else events, media_type="text/event-stream")
 
     def _blocks(self, step: Reply) -> Iterator[dict[str, Any]]:
         if step.text:
