@@ -10,8 +10,12 @@ from typing import Any
 import pytest
 from mcp import Client
 
+from mcp_server.app import build_server
 from mcp_server.domain.timeframes import naive
-from tests.acceptance.test_http import Serving, calling, serving
+from mcp_server.http.serve import mcp_app
+from mcp_server.settings import ServerSettings
+from tests.acceptance.test_http import calling
+from tests.rigs.loopback import served
 from tests.scoring.journal import database_of
 from tests.tools.conftest import answer_of
 from tests.tools.made_past import DAYS, NOW, made_past
@@ -60,9 +64,11 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def servers(homes: tuple[Path, Path]) -> Iterator[tuple[Serving, Serving]]:
-    with serving(homes[0]) as without, serving(homes[1]) as with_:
-        yield without, with_
+def servers(homes: tuple[Path, Path]) -> Iterator[tuple[str, str]]:
+    """Return the addresses of a server for each home, in this process, in which the tools are imported already."""
+    apps = [mcp_app(build_server(ServerSettings(home=home))) for home in homes]
+    with served(apps[0]) as without, served(apps[1]) as with_:
+        yield f"{without}/mcp", f"{with_}/mcp"
 
 
 CALLS: list[tuple[str, dict[str, Any]]] = [
@@ -89,27 +95,27 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
 """Everything that a sub-agent can be given of the journal."""
 
 
-def _client(server: Serving, as_of: datetime, *, in_a_run: bool) -> AbstractAsyncContextManager[Client]:
+def _client(server: str, as_of: datetime, *, in_a_run: bool) -> AbstractAsyncContextManager[Client]:
     if in_a_run:
-        return calling(server.url, X_Trader_As_Of=as_of.isoformat(), X_Trader_Exchange="simulated")
-    return calling(server.url, X_Trader_As_Of=as_of.isoformat())
+        return calling(server, X_Trader_As_Of=as_of.isoformat(), X_Trader_Exchange="simulated")
+    return calling(server, X_Trader_As_Of=as_of.isoformat())
 
 
 async def _answers(
-    server: Serving, calls: list[tuple[str, dict[str, Any]]] = CALLS, *, in_a_run: bool
+    server: str, calls: list[tuple[str, dict[str, Any]]] = CALLS, *, in_a_run: bool
 ) -> list[dict[str, Any]]:
     async with _client(server, MOMENT, in_a_run=in_a_run) as client:
         return [answer_of(await client.call_tool(name, arguments)) for name, arguments in calls]
 
 
-async def test_with_and_without_replays_a_sub_agent_is_told_the_same(servers: tuple[Serving, Serving]) -> None:
+async def test_with_and_without_replays_a_sub_agent_is_told_the_same(servers: tuple[str, str]) -> None:
     without, with_ = [await _answers(server, in_a_run=True) for server in servers]
     for call, expected, answer in zip(CALLS, without, with_, strict=True):
         assert answer == expected, call
         assert "I know what came next" not in str(answer)
 
 
-async def test_anybody_else_is_told_of_them_with_what_labels_them(servers: tuple[Serving, Serving]) -> None:
+async def test_anybody_else_is_told_of_them_with_what_labels_them(servers: tuple[str, str]) -> None:
     signals, replayed, costs = await _answers(servers[1], [CALLS[0], CALLS[3], CALLS[4]], in_a_run=False)
     assert replayed["columns"][-4:] == ["replay_id", "contaminated", "knowledge_cutoff", "recorded_usd"]
     assert replayed["rows"]
@@ -122,7 +128,7 @@ async def test_anybody_else_is_told_of_them_with_what_labels_them(servers: tuple
 
 
 async def test_a_run_of_a_replay_is_no_run_for_a_sub_agent_that_knows_its_number(
-    servers: tuple[Serving, Serving], homes: tuple[Path, Path]
+    servers: tuple[str, str], homes: tuple[Path, Path]
 ) -> None:
     query = "SELECT min(id) FROM executions WHERE replay_id IS NOT NULL"
     ((first,),) = database_of(homes[1]).read(lambda c: c.execute(query).fetchall())

@@ -106,7 +106,7 @@ def settings(stored: Path) -> ServerSettings:
 
 
 ALL_TEXTS = [*TEXTS, *HALVES]
-A_PART = 12
+A_PART = 24
 """Of the tools in `make test` each is sent one text in so many, and one tool others than the next."""
 
 STEPS = [A_PART - 1, pytest.param(1, marks=pytest.mark.long)]

@@ -92,14 +92,14 @@ def _started(
 
 @contextmanager
 def _forked(
-    arguments: list[str], home: Path, errors: BinaryIO, environment: dict[str, str]
+    arguments: list[str], home: Path, errors: BinaryIO, environment: dict[str, str], given: int | None = None
 ) -> Iterator[tuple[Warm, BinaryIO]]:
-    """Fork a process of which all that holds, without an input; give its output, too."""
+    """Fork a process of which all that holds, with an input where its descriptor is given; give its output."""
     variables = {**os.environ, "TRADER_HOME": str(home), **environment}
     reading, writing = os.pipe()
     with open(os.devnull) as nothing, os.fdopen(reading, "rb") as output:
         try:
-            streams = (nothing.fileno(), writing, errors.fileno())
+            streams = (nothing.fileno() if given is None else given, writing, errors.fileno())
             process = Warm("mcp_server", arguments, variables, Path.cwd(), streams, forks_servers=True)
         finally:
             os.close(writing)
@@ -266,13 +266,13 @@ def test_a_port_that_is_taken_is_named(home: Path) -> None:
 
 
 def test_it_ends_with_the_process_that_holds_its_input(home: Path) -> None:
-    command = [*COMMAND, *ON_A_FREE_PORT, "--with-parent"]
-    with tempfile.TemporaryFile() as errors, _started(command, home, errors, {}) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        url = process.stdout.readline().decode().strip()
+    """`test_over_stdio_there_is_nothing_but_the_protocol_and_it_ends_with_its_input` starts Python anew."""
+    arguments, (given, held) = [*ON_A_FREE_PORT, "--with-parent"], os.pipe()
+    with tempfile.TemporaryFile() as errors, _forked(arguments, home, errors, {}, given) as (process, output):
+        os.close(given)
+        url = output.readline().decode().strip()
         assert _post(Serving(url, process, errors)).status_code == 200
-        process.stdin.close()
+        os.close(held)
         assert process.wait(LIMIT_S) == 0
 
 

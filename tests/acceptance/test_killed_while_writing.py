@@ -85,7 +85,7 @@ def one_whole_version(home: Path) -> str | None:
     return strategy.version
 
 
-@pytest.mark.parametrize("writes", [60, pytest.param(300, marks=pytest.mark.long)])
+@pytest.mark.parametrize("writes", [30, pytest.param(300, marks=pytest.mark.long)])
 def test_a_strategy_is_one_whole_valid_version_through_kills_and_none_that_was_told_is_lost(
     home: Path, writes: int
 ) -> None:

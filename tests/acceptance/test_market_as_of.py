@@ -138,10 +138,13 @@ async def the_same(
         assert await said(client, question, NOW) == expected, "restarted, by the setting, earlier than the argument"
 
 
-async def test_no_candle_or_funding_of_an_answer_ends_after_its_as_of(whole: StandInExchange, home: Path) -> None:
+@pytest.mark.parametrize("ago", [(0, 61), pytest.param((0, 1, 5, 17, 61, 24 * 60 + 7), marks=pytest.mark.long)])
+async def test_no_candle_or_funding_of_an_answer_ends_after_its_as_of(
+    whole: StandInExchange, home: Path, ago: tuple[int, ...]
+) -> None:
     whole.missing = set()
     async with asking(whole, home) as client:
-        for minutes in (0, 1, 5, 17, 61, 24 * 60 + 7):
+        for minutes in ago:
             moment = NOW - timedelta(minutes=minutes)
             for timeframe, length in TIMEFRAMES.items():
                 arguments = {"symbol": "BTC/USD", "timeframe": timeframe, "limit": 3, "as_of": moment.isoformat()}

@@ -117,11 +117,21 @@ def _named(*names: str) -> dict[str, str]:
 
 
 def _cases(*faults: str) -> list[Any]:
-    """Multiply faults by the tools and the exchanges; only binance's stand-in has swaps."""
+    """Multiply faults by the tools and the exchanges; only binance's stand-in has swaps.
+
+    In `make test` each fault meets one tool, and each tool one fault or two.
+    """
     everywhere = [tool for tool in TOOLS if tool != "get_derivatives"]
-    return [
+    cases = [
         *combined(_named(*faults), _named(*everywhere), _named(*EXCHANGES)),
         *combined(_named(*faults), _named("get_derivatives"), _named("binance")),
+    ]
+    tool_of = {fault: TOOLS[place % len(TOOLS)] for place, fault in enumerate(faults)}
+    return [
+        case
+        if case.marks or tool_of[str(case.values[0])] == case.values[1]
+        else pytest.param(*case.values, id=case.id, marks=pytest.mark.long)
+        for case in cases
     ]
 
 

@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 
+from mcp_server.app import build_server
 from mcp_server.domain.timeframes import naive
-from tests.acceptance.test_http import Serving, calling, serving
+from mcp_server.http.serve import mcp_app
+from mcp_server.settings import ServerSettings
+from tests.acceptance.test_http import calling
 from tests.rigs import sample_strategies as strategies
+from tests.rigs.loopback import served
 from tests.rigs.sample_home import SampleHome, sample_home
 
 NOW = datetime(2026, 5, 20, 12, 0, 41, tzinfo=UTC)
@@ -84,9 +88,10 @@ def _edit(made: SampleHome) -> None:
 
 
 @pytest.fixture(scope="module")
-def server(home: Path) -> Iterator[Serving]:
-    with serving(home, TRADER_EXCHANGE="simulated") as server:
-        yield server
+def server(home: Path) -> Iterator[str]:
+    """Return the address of a server in this process, in which the tools are imported already."""
+    with served(mcp_app(build_server(ServerSettings(home=home, exchange="simulated")))) as url:
+        yield f"{url}/mcp"
 
 
 def _questions(name: str, properties: dict[str, Any], moment: datetime) -> list[dict[str, Any]]:
@@ -114,9 +119,9 @@ def _moment(time: str) -> datetime:
 
 
 @pytest.mark.parametrize("back", [BACK[0], pytest.param(BACK[1], marks=pytest.mark.long)], ids=str)
-async def test_no_time_in_any_answer_is_later_than_the_moment(server: Serving, back: timedelta) -> None:
+async def test_no_time_in_any_answer_is_later_than_the_moment(server: str, back: timedelta) -> None:
     moment, leaks, answered = NOW - back, list[Any](), set[str]()
-    async with calling(server.url, X_Trader_As_Of=moment.isoformat(), X_Trader_Exchange="simulated") as client:
+    async with calling(server, X_Trader_As_Of=moment.isoformat(), X_Trader_Exchange="simulated") as client:
         for tool in (await client.list_tools()).tools:
             assert tool.annotations is not None
             if tool.name in OF_CHAINS or not tool.annotations.read_only_hint:
@@ -135,12 +140,12 @@ async def test_no_time_in_any_answer_is_later_than_the_moment(server: Serving, b
     assert len(answered) >= 15, answered
 
 
-async def test_a_sub_agent_reads_each_version_of_a_strategy_from_when_it_was_written(server: Serving) -> None:
+async def test_a_sub_agent_reads_each_version_of_a_strategy_from_when_it_was_written(server: str) -> None:
     versions = [strategy.version for strategy in strategies.trend_versions()]  # of 60, 55 and 50 days before
     readable: dict[int, list[bool]] = {}
     for days in (70, 58, 53, 45):
         moment = NOW - timedelta(days=days)
-        async with calling(server.url, X_Trader_As_Of=moment.isoformat(), X_Trader_Exchange="simulated") as client:
+        async with calling(server, X_Trader_As_Of=moment.isoformat(), X_Trader_Exchange="simulated") as client:
             asked = [{}, *({"version": version} for version in versions)]
             answers = [
                 await client.call_tool("read_strategy", {"strategy_name": strategies.TREND, **question})
@@ -153,6 +158,6 @@ async def test_a_sub_agent_reads_each_version_of_a_strategy_from_when_it_was_wri
         53: [True, True, True, False],
         45: [True, True, True, True],
     }
-    async with calling(server.url, X_Trader_As_Of=(NOW - timedelta(days=70)).isoformat()) as client:
+    async with calling(server, X_Trader_As_Of=(NOW - timedelta(days=70)).isoformat()) as client:
         anybody = await client.call_tool("read_strategy", {"strategy_name": strategies.TREND})
     assert not anybody.is_error, "who is no sub-agent is told, with a note"

@@ -223,10 +223,12 @@ def check_journal(home: Path, chosen: Sequence[datetime]) -> None:
     assert min(said.values()) >= len(chosen) // 8
 
 
-@pytest.mark.parametrize("every", [25, pytest.param(5, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("every", [5])
 async def test_a_store_that_ends_at_the_moment_gives_the_same_answer(
     trader: Command, home: Path, tmp_path: Path, every: int
 ) -> None:
+    """In `make test` the figures of a whole store are those of TA-Lib, which is given no later candle."""
     import_file(trader, home)
     cut_home, cut_file = tmp_path / "cut", tmp_path / "cut.csv"
     lines = candle_lines()

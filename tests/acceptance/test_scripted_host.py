@@ -1,17 +1,20 @@
-"""A host that is a script: over stdio it designs, backtests, writes, runs and is judged, without API and agent SDK.
+"""A host that is a script: it designs, backtests, writes, runs and is judged, without API and agent SDK.
 
-A process serves it, and then a server whose clock is two days ahead: by then the horizon of its signals is over.
+A server in this process serves it; in `make long` one over stdio, as a host starts it, where neither the agent SDK nor
+the runner can be imported. Then comes a server whose clock is two days ahead: by then the horizon of its signals is
+over.
 """
 
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp_types import TextContent
@@ -32,10 +35,18 @@ AGENTS = {
 }
 
 Ask = Callable[..., Awaitable[dict[str, Any]]]
+Serve = Callable[[Path, Path], AbstractAsyncContextManager[tuple[Client, Ask]]]
 
 
 @asynccontextmanager
-async def served(home: Path, absent: Path) -> AsyncIterator[tuple[Client, Ask]]:
+async def served_here(home: Path, _: Path) -> AsyncIterator[tuple[Client, Ask]]:
+    """Serve it from this process."""
+    async with Client(build_server(ServerSettings(home=home, exchange="simulated"))) as client:
+        yield client, asking(client)
+
+
+@asynccontextmanager
+async def served_over_stdio(home: Path, absent: Path) -> AsyncIterator[tuple[Client, Ask]]:
     """Start a server as a host does, in an environment in which the agent SDK and the runner cannot be imported."""
     for name in ("claude_agent_sdk", "runner"):
         (absent / name).mkdir(parents=True, exist_ok=True)
@@ -97,8 +108,9 @@ async def run_by_claude(client: Client, ask: Ask) -> dict[str, Any]:
     return await ask("run_strategy", strategy_name="by-claude", execution_id=run["execution_id"], answer=answer)
 
 
+@pytest.mark.parametrize("served", [served_here, pytest.param(served_over_stdio, marks=pytest.mark.long)])
 async def test_a_script_designs_backtests_writes_runs_and_is_judged_and_a_forged_answer_abstains(
-    home: Path, tmp_path: Path
+    home: Path, tmp_path: Path, served: Serve
 ) -> None:
     absent = tmp_path / "absent"
     with anyio.fail_after(LIMIT_S):

@@ -63,7 +63,7 @@ def by_resampling(costs: list[float], population: int, rest: int, draws: int = 2
     return sums[int(draws * (1 - CONFIDENCE) / 2)], sums[int(draws * (1 + CONFIDENCE) / 2)]
 
 
-@pytest.mark.parametrize("rest", [1, 5, 115, 2_000])
+@pytest.mark.parametrize("rest", [5, *(pytest.param(rest, marks=pytest.mark.long) for rest in (1, 115, 2_000))])
 def test_the_interval_is_that_of_the_sum_of_the_rest_drawn_at_random(rest: int) -> None:
     costs = [0.05, 0.043, 0.061, 0.039, 0.057]
     low, high = by_resampling(costs, 5 + rest, rest)
@@ -80,7 +80,7 @@ def test_the_interval_is_that_of_the_sum_of_the_rest_drawn_at_random(rest: int) 
         (lambda dice: dice.lognormvariate(-3, 0.4), 0.84),
     ],
 )
-@pytest.mark.parametrize("rest", [3, 115])
+@pytest.mark.parametrize("rest", [3, pytest.param(115, marks=pytest.mark.long)])
 def test_the_interval_holds_nine_times_of_ten(draw: Callable[[random.Random], float], least: float, rest: int) -> None:
     dice, tries, within = random.Random(11), 2_000, 0  # noqa: S311 (a simulation)
     for _ in range(tries):
@@ -116,7 +116,11 @@ def test_five_pilots_tell_the_price_within_a_fifth(price: Price) -> None:
 
 
 @pytest.mark.parametrize(
-    ("draw", "percent"), [(lambda dice: dice.gauss(5, 1), 95), (lambda dice: dice.lognormvariate(1, 0.385), 70)]
+    ("draw", "percent"),
+    [
+        (lambda dice: dice.gauss(5, 1), 95),
+        pytest.param(lambda dice: dice.lognormvariate(1, 0.385), 70, marks=pytest.mark.long),
+    ],
 )
 def test_the_page_says_how_often_the_expected_price_is_within_a_fifth(
     draw: Callable[[random.Random], float], percent: int

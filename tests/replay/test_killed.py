@@ -1,4 +1,9 @@
-"""A replay that is killed again and again and started again asks nothing twice, loses nothing and counts every cent."""
+"""A replay that is killed again and again and started again asks nothing twice, loses nothing and counts every cent.
+
+In `make test`, `tests/runner/test_recording.py` has a runner that is killed in the middle of a reply,
+`tests/runner/test_recorded_requests.py` asks only for what is missing on a cassette, and `test_outages.py` takes up
+again in its row what was not served.
+"""
 
 import signal
 import threading
@@ -82,9 +87,8 @@ class KillingApi:
         return Held(reply, self.killed)
 
 
-@pytest.mark.parametrize(
-    ("kills", "count"), [(((2, True),), 1), pytest.param(KILLS, 6, marks=pytest.mark.long)], ids=["once", "ten times"]
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("kills", "count"), [(((2, True),), 1), (KILLS, 6)], ids=["once", "ten times"])
 def test_a_replay_that_is_killed_asks_nothing_twice_and_counts_every_cent(
     home: Path, address: Address, kills: tuple[tuple[int, bool], ...], count: int
 ) -> None:

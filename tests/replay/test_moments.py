@@ -44,12 +44,14 @@ def test_both_ends_of_the_range_are_in_it_and_an_interval_is_aligned_to_closes()
 @pytest.mark.parametrize(
     ("schedule", "since"),
     [
-        ({"interval": "1h"}, "2026-10-24T22:00"),
+        pytest.param({"interval": "1h"}, "2026-10-24T22:00", marks=pytest.mark.long),
         ({"interval": "1d"}, "2026-10-20T00:00"),
         ({"cron": "30 2 * * *", "timezone": BERLIN}, "2026-03-27T00:00"),  # on the 29th there is no 02:30
         ({"cron": "30 2 * * *", "timezone": BERLIN}, "2026-10-23T00:00"),  # on the 25th it comes twice
-        ({"cron": "*/20 * * * *", "timezone": BERLIN}, "2026-10-24T22:10"),
-        ({"cron": "0 9 * * 1-5", "timezone": "America/New_York"}, "2026-10-28T13:00"),
+        pytest.param({"cron": "*/20 * * * *", "timezone": BERLIN}, "2026-10-24T22:10", marks=pytest.mark.long),
+        pytest.param(
+            {"cron": "0 9 * * 1-5", "timezone": "America/New_York"}, "2026-10-28T13:00", marks=pytest.mark.long
+        ),
     ],
 )
 def test_the_moments_are_the_as_ofs_that_the_scheduler_gives_those_slots(schedule: dict[str, str], since: str) -> None:
@@ -66,7 +68,9 @@ def test_the_moments_are_the_as_ofs_that_the_scheduler_gives_those_slots(schedul
     assert moments(strategy, start, end, NOW) == tuple(scheduled)
 
 
-@pytest.mark.parametrize("minutes", range(0, 300, 17))
+@pytest.mark.parametrize(
+    "minutes", [pytest.param(minutes, marks=[pytest.mark.long] if minutes % 3 else []) for minutes in range(0, 300, 17)]
+)
 def test_it_does_not_matter_where_in_a_change_of_clocks_the_range_begins(minutes: int) -> None:
     for cron in ("30 0-3 * * *", "*/20 * * * *", "15 1-5 * * *"):
         for night in ("2026-10-24T23:00", "2026-03-28T23:00"):

@@ -88,19 +88,19 @@ def prompts_of(what: Strategy) -> list[str]:
     return [sub_agent_prompt(what, name, "simulated", AS_OF) for name in what.agents]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("left_out", "rerun"),
     [
         pytest.param((RSI_AGENT,), False, id="one"),
-        *(
-            pytest.param(left_out, True, marks=pytest.mark.long)
-            for left_out in ((RSI_AGENT,), (PRICE_AGENT, EMA_AGENT))
-        ),
+        ((RSI_AGENT,), True),
+        ((PRICE_AGENT, EMA_AGENT), True),
     ],
 )
 async def test_without_a_sub_agent_one_turn_is_asked_a_moment_and_a_rerun_asks_none(
     with_all: WithAll, tmp_path: Path, left_out: tuple[str, ...], *, rerun: bool
 ) -> None:
+    """In `make test`, `tests/replay/test_documentation.py` leaves out a sub-agent so, and has a rerun."""
     less, kept = without_agents(three(), left_out), [name for name in NAMES if name not in left_out]
     own, ablation = cassette_of(tmp_path, less), Ablation(with_all.cassette, frozenset(left_out))
     reused, before = 2 * len(kept), len(with_all.api.requests)

@@ -19,7 +19,13 @@ DOCUMENTED = dict.fromkeys(
 )
 
 
-@pytest.mark.parametrize("line", DOCUMENTED)
+RUN = {next(line for line in DOCUMENTED if part in line) for part in ("--json", ".html")}
+"""What `make test` runs of them; `test_backtest_grid.py` has `--vary`."""
+
+
+@pytest.mark.parametrize(
+    "line", [pytest.param(line, marks=[] if line in RUN else [pytest.mark.long]) for line in DOCUMENTED]
+)
 def test_every_command_of_the_documentation_does_what_it_says(home: Path, line: str) -> None:
     # Few candles, as the invented market is young or the time that is asked for has hardly begun.
     as_of = "2026-01-23T00:00Z" if "--from" in line else "2017-01-23T00:00Z"

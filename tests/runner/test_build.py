@@ -388,7 +388,7 @@ def test_an_api_that_refuses_is_told(trader: Command, home: Path) -> None:
 def test_ctrl_c_ends_it_at_once_and_leaves_no_process_and_nothing_half_written(
     home: Path, before: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In `make test`, `test_run_claude.py` stops an agent so, and the next test has what is said of a design."""
+    """In `make test`, `tests/replay/test_stopped.py` stops an agent so; the next test has what is said of a design."""
     scripts: dict[str, list[Step]] = {
         "while it asks": [ASK],
         "by SIGTERM": [Hang()],

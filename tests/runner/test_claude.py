@@ -346,7 +346,9 @@ def test_the_cli_is_given_the_limits_of_the_run() -> None:
     assert capped.max_budget_usd == 0.05
 
 
+@pytest.mark.long
 async def test_an_api_that_can_not_be_reached_is_an_error(server: ToolServer) -> None:
+    """In `make test` another run has an API that refuses, and `test_verdict.py` one that is away."""
     outcome = await run_claude(task("http://127.0.0.1:9", server.url))
     assert outcome.status is Status.ERROR
     assert outcome.error is not None
@@ -369,8 +371,10 @@ def test_a_confidence_of_0_85_is_sent_back_to_the_model_within_the_run(good: _Go
     assert "integer" in json.dumps(refusal)
 
 
-@pytest.mark.parametrize("broken", [pytest.param("down", marks=pytest.mark.long), "wrong token"])
+@pytest.mark.long
+@pytest.mark.parametrize("broken", ["down", "wrong token"])
 async def test_a_tool_server_that_can_not_be_reached_is_an_error(broken: str) -> None:
+    """`test_verdict.py` has a server that is not connected without a run."""
     ended = threading.Event()
     steps = script(orchestrator=[Held(START_BOTH, ended)])  # a reply that came first would be followed by a request
     with ToolServer(token=ADMISSION) as server, ScriptedMessagesApi(steps) as api:

@@ -74,28 +74,22 @@ def _left(folder: Path) -> list[Path]:
     return list(folder.iterdir())
 
 
-async def test_the_cli_starts_while_the_markets_names_are_asked_for_and_the_model_is_asked_after_that(
-    server: ToolServer,
+@pytest.mark.parametrize(
+    "found", [None, pytest.param(frozenset({"BTC/USDT"}), marks=pytest.mark.long)], ids=["none", "names"]
+)
+async def test_the_cli_starts_while_the_markets_names_are_asked_for_and_without_them_no_model_is_asked(
+    server: ToolServer, own_folder: Path, found: frozenset[str] | None
 ) -> None:
     with ScriptedMessagesApi(script()) as api:
         asked = api.requests
 
-        async def names() -> frozenset[str]:
+        async def names() -> frozenset[str] | None:
             assert await anyio.to_thread.run_sync(server.reached.wait, 30), "the CLI waits for the names"
             assert asked == []
-            return frozenset({"BTC/USDT"})
+            return found
 
         outcome = await run_claude(task(api.url, server.url, names=names))
-    assert outcome.signal is not None, outcome
-
-
-async def test_without_the_markets_names_no_model_is_asked(server: ToolServer, own_folder: Path) -> None:
-    async def none() -> None:
-        return None
-
-    with ScriptedMessagesApi(script()) as api:
-        outcome = await run_claude(task(api.url, server.url, names=none))
-        assert (outcome.signal, api.requests) == (None, [])
+    assert (outcome.signal is None, asked == []) == (found is None, found is None)
     assert children() == []
     assert _left(own_folder) == []
 

@@ -51,24 +51,48 @@ def of_the_user(home: Path) -> list[Path]:
     return [home / "demo" / "mine.txt", own / "mine.txt", own / "outbox" / "mine.txt", own / "strategies" / "b" / "x"]
 
 
-@pytest.fixture(scope="module")
-def second(shown: Shown) -> Done:
-    """A demo of one day in the same home, after the user put files there, set a moment, and a demo was killed.
+def again(home: Path) -> Done:
+    """Run a demo of two days, after the user put files there, set a moment, and a demo was killed.
 
     PATH lacks this environment's programs.
     """
-    for file in of_the_user(shown.home):
+    for file in of_the_user(home):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("mine")
-    (shown.home / ".demo" / "outbox" / f"{'a' * 32}.json").write_text("left by a demo that was killed")
-    (shown.home / ".env").write_text("TRADER_AS_OF=2020-01-01T00:00Z\n")
-    return quick(shown.home)("demo", "--days", "1", PATH=ELSEWHERE, TRADER_AS_OF="2019-01-01T00:00Z")
+    (home / ".demo" / "made-by-claude-trader-demo.txt").touch()
+    (home / ".demo" / "outbox" / f"{'a' * 32}.json").write_text("left by a demo that was killed")
+    (home / ".env").write_text("TRADER_AS_OF=2020-01-01T00:00Z\n")
+    return quick(home)("demo", "--days", "2", PATH=ELSEWHERE, TRADER_AS_OF="2019-01-01T00:00Z")
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    """A demo of two days in a home in which another was killed."""
+    home = tmp_path_factory.mktemp("second")
+    return Shown(home, again(home))
 
 
 def signals(done: Done) -> list[str]:
     return re.findall(r"^2026-0\d-\d\d \d\d:00  (?:BUY|SELL|HOLD).*", done.out, re.MULTILINE)
 
 
+def test_a_demo_of_two_days_shows_signals_with_reasons_the_journal_and_what_to_try_next(second: Shown) -> None:
+    done = second.done
+    assert (done.code, done.err) == (0, "")
+    assert len(signals(done)) == 12
+    assert "BUY because crosses_above(rsi_14, 35) (prev(rsi_14, 1) = " in done.out
+    assert "12 runs: 10 HOLD, 2 BUY." in done.out
+    assert re.search(
+        r"\n2 of 2 signals gained after costs; any such signal would have, in \d\d % of cases\.\n", done.out
+    )
+    headings = ("The journal", "Were the signals right?", "A backtest over 120 days", "What to try next")
+    places = [done.out.index(heading) for heading in headings]
+    assert places == sorted(places)
+    assert "The market is invented, so that says nothing about a real one" in done.out
+    assert not (second.home / "claude_trader.duckdb").exists(), "the demo leaves the user's own journal alone"
+
+
+@pytest.mark.long
 def test_the_demo_shows_signals_with_reasons_the_journal_and_what_to_try_next(shown: Shown) -> None:
     done, home = shown.done, shown.home
     assert (done.code, done.err) == (0, "")
@@ -88,12 +112,12 @@ def test_the_demo_shows_signals_with_reasons_the_journal_and_what_to_try_next(sh
     assert not (home / "claude_trader.duckdb").exists(), "the demo leaves the user's own journal alone"
 
 
+@pytest.mark.long
 def test_the_demo_can_be_run_again_and_says_the_same_of_its_own_days_whatever_moment_is_set(
-    shown: Shown, second: Done
+    shown: Shown, second: Shown
 ) -> None:
-    assert (second.code, second.err) == (0, "")
-    assert signals(second) == signals(shown.done)[:6]
-    assert "6 runs: " in second.out
+    """In `make test` a demo is run where another was killed, with a moment set."""
+    assert signals(again(shown.home)) == signals(second.done) == signals(shown.done)[:12]
 
 
 def test_the_demo_in_a_home_that_cannot_be_written_says_so(trader: Command) -> None:
@@ -102,10 +126,10 @@ def test_the_demo_in_a_home_that_cannot_be_written_says_so(trader: Command) -> N
     assert "cannot be written: '/proc/claude-trader" in done.err
 
 
-def test_the_demo_deletes_nothing_but_its_own(shown: Shown, second: Done) -> None:
-    assert second.code == 0
-    assert [file.read_text() for file in of_the_user(shown.home)] == ["mine"] * 4
-    outbox = shown.home / ".demo" / "outbox"
+def test_the_demo_deletes_nothing_but_its_own(second: Shown) -> None:
+    assert second.done.code == 0
+    assert [file.read_text() for file in of_the_user(second.home)] == ["mine"] * 4
+    outbox = second.home / ".demo" / "outbox"
     assert list(outbox.iterdir()) == [outbox / "mine.txt"]
 
 
@@ -147,8 +171,8 @@ def test_a_second_demo_at_the_same_time_says_that_one_is_running(trader: Command
     assert not (home / ".demo").exists()
 
 
-def test_what_to_try_next_can_be_typed_as_it_stands(second: Done) -> None:
-    bare = second.out
+def test_what_to_try_next_can_be_typed_as_it_stands(second: Shown) -> None:
+    bare = second.done.out
     assert f"  {PROGRAMS}/claude-trader run rsi-reversion\n" in bare
     assert f"  claude mcp add claude-trader -- {PROGRAMS}/claude-trader-mcp\n" in bare
     assert "[claude]'`" in bare

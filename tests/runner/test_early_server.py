@@ -205,7 +205,18 @@ def test_a_server_is_started_before_typer_and_asyncio_are_imported(home: Path) -
     assert done.stdout == "before:\n", done
 
 
-@pytest.mark.parametrize("where", ["environment", "lower case", "file"])
+@pytest.mark.parametrize("where", [pytest.param("environment", marks=pytest.mark.long), "lower case", "file"])
+def test_no_server_is_begun_where_one_is_named(home: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    if where == "file":
+        (home / ".env").write_text("trader_server_url=http://127.0.0.1:9/mcp\n")
+    else:
+        monkeypatch.setenv("TRADER_SERVER_URL" if where == "environment" else "trader_server_url", "http://127.0.0.1:9")
+    assert server_process.early_server(["rsi-reversion"], home) is None
+
+
+@pytest.mark.parametrize(
+    "where", ["environment", *(pytest.param(where, marks=pytest.mark.long) for where in ("lower case", "file"))]
+)
 def test_no_server_is_started_where_there_is_one(
     events: list[str], home: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:

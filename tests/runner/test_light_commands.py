@@ -25,6 +25,9 @@ from runner.cli.signals import EmptyJournal, _journal
 from tests.rigs.sample_home import sample_home
 from tests.runner.conftest import Command
 
+NOW = datetime(2026, 5, 20, 12, 0, 41, tzinfo=UTC)
+"""That of the sample homes of other tests, for all of which one is made."""
+
 HEAVY = {"mcp", "ccxt", "pandas", "matplotlib", "talib", "claude_agent_sdk", "numpy", "apprise"}
 READS_A_JOURNAL = {"duckdb"}
 CHECKS_SETTINGS = {"pydantic"}
@@ -189,7 +192,7 @@ def test_a_home_that_is_a_file_is_told_and_is_not_taken_for_one_without_a_record
 
 
 def test_recorded_signals_are_listed_without_pydantic_duckdbs_package_what_writes_and_rich(home: Path) -> None:
-    sample_home(home, datetime.now(UTC)).close()
+    sample_home(home, NOW).close()
     code = "import sys, runner.__main__ as p\ntry: p.run_command_line()\nexcept SystemExit: print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code, "signals"], env={**os.environ, "TRADER_HOME": str(home)},

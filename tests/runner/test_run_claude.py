@@ -25,6 +25,7 @@ from runner.cli.context import Context
 from runner.execute import Runner
 from runner.tool_server.server import Address, tool_server
 from tests.rigs.processes import left
+from tests.rigs.recording_proxy import recording_proxy
 from tests.rigs.scripted_messages_api import Fail, Hang, Reply, ScriptedMessagesApi, Step, answer, say, start, use
 from tests.rigs.warm import Warm, forked_by
 from tests.runner.claude_runs import GOOD_ANSWER, KEY, script, strategy
@@ -76,7 +77,9 @@ async def test_a_run_as_of_now_goes_through_no_proxy_and_starts_one_tool_server_
     write(home, rules={"sell": "close > 0"}, trading_pair="XBT-USDT")
     monkeypatch.setattr(twin, "AFTER_S", 120)
     started: list[str] = []
-    with ScriptedMessagesApi(script()) as api:
+    with recording_proxy() as proxy, ScriptedMessagesApi(script()) as api:
+        for name, value in proxy.variables.items():
+            monkeypatch.setenv(name, value)
         monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
         monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
         monkeypatch.setenv("CLAUDE_CODE_USE_VERTEX", "1")
@@ -90,6 +93,7 @@ async def test_a_run_as_of_now_goes_through_no_proxy_and_starts_one_tool_server_
 
         runner = Runner(parts.settings, parts.journal, parts.database, serving)
         ended = await runner.run(parts.strategies.read("dip"))
+    assert proxy.seen == [], "nor through one that the operator has set"
     assert ended.outcome.signal is not None, ended.outcome.error
     assert (ended.outcome.knowledge_cutoff, ended.outcome.contaminated, ended.outcome.recorded_usd) == (
         None,
@@ -284,7 +288,9 @@ def test_a_run_killed_outright_leaves_no_cli_and_no_server_and_is_recorded_as_in
     assert only_entry(journal).status == Status.ERROR
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_a_run_as_interrupted_and_leaves_no_process(journal: Journal, hanging: Hanging) -> None:
+    """In `make test`, `tests/replay/test_stopped.py` stops an agent so, and `test_run.py` a run."""
     hanging.runner.send_signal(2)
     assert hanging.runner.wait(15) == 130
     assert "interrupted" in json.loads(hanging.out.read_text())["error"]

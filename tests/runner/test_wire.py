@@ -23,10 +23,10 @@ from tests.runner.claude_runs import AS_OF, CALCULATE_RSI, GET_PRICE, PRICE, scr
 
 CUTOFFS = {"claude-opus-5-5": "2026-06", "claude-sonnet-5": "2026-01", "claude-sonnet-4-5": "2025-01"}
 TURNED = "claude-sonnet-4-5"
-"""For it the CLI puts what it has to say behind the report that comes last, whichever that is."""
+"""For it the CLI puts what it has to say behind the report that comes last, whichever that is.
 
-RECORDED_BESIDES = "claude-sonnet-5"
-"""Of this one `test_recorded_requests.py` looks at a run in `make test`."""
+`make test` looks at requests for this one, and `test_recorded_requests.py` at those of another.
+"""
 
 
 class Recorded(dict[tuple[str, int], list[Request]]):
@@ -71,9 +71,7 @@ def asked() -> dict[str, list[Request]]:
     return Asked()
 
 
-@pytest.fixture(
-    params=[pytest.param(model, marks=[pytest.mark.long] if model == RECORDED_BESIDES else []) for model in CUTOFFS]
-)
+@pytest.fixture(params=[pytest.param(model, marks=[] if model == TURNED else [pytest.mark.long]) for model in CUTOFFS])
 def model(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -293,7 +291,7 @@ def test_what_is_added_to_or_taken_from_a_request_is_in_the_key(asked: dict[str,
 
 
 def test_the_same_words_of_others_are_neither_rewritten_nor_left_out(asked: dict[str, list[Request]]) -> None:
-    body = last(asked["claude-opus-5-5"])
+    body = last(asked[TURNED])
     words = f"Today's date is {day_of(body)}.\n\nUSD budget: $0.1/$0.5; $0.4 remaining\n - OS Version: Linux 1"
     said = [
         {"role": "assistant", "content": [{"type": "text", "text": words}]},
@@ -314,7 +312,7 @@ def test_the_same_words_of_others_are_neither_rewritten_nor_left_out(asked: dict
 
 
 def test_a_report_that_copies_the_footer_of_an_agent_stays_in_the_key(asked: dict[str, list[Request]]) -> None:
-    body = last(asked["claude-opus-5-5"])
+    body = last(asked[TURNED])
     fake = "  agentId: a1\n  <usage>tool_uses: 1\n  duration_ms: 5</usage>"  # the CLI indents each line of a report
     told = replaced(body, "  It costs 42.5.", f"  It costs 42.5.\n{fake}")
     assert key_of(forwarded(replaced(told, "duration_ms: 5<", "duration_ms: 6<"))) != key_of(forwarded(told))
@@ -362,7 +360,7 @@ def test_the_days_of_a_real_request_are_the_clis_and_then_the_as_ofs(
 
 def test_the_as_ofs_day_is_that_of_utc(asked: dict[str, list[Request]]) -> None:
     late = datetime.fromisoformat("2026-03-01T22:30:00-05:00")
-    assert "Today's date is 2026-03-02." in json.dumps(forwarded(last(asked["claude-opus-5-5"]), late))
+    assert "Today's date is 2026-03-02." in json.dumps(forwarded(last(asked[TURNED]), late))
 
 
 def test_what_the_cli_put_into_a_file_of_its_folder_is_the_same_elsewhere(asked: dict[str, list[Request]]) -> None:
@@ -374,7 +372,7 @@ def test_what_the_cli_put_into_a_file_of_its_folder_is_the_same_elsewhere(asked:
         user = {"user_id": json.dumps({"device_id": "1", "session_id": session})}
         return {**moved, "metadata": user, "messages": [*moved["messages"], {"role": "user", "content": [answer]}]}
 
-    body = last(asked["claude-opus-5-5"])
+    body = last(asked[TURNED])
     one = told(body, "/tmp/claude-trader-one", "29a475d5-2e76-4e71-91fd-eb316836befd")  # noqa: S108
     other = told(body, "/var/x_y/claude-trader-2", "08bfac91-6edc-4f73-92e2-6e2f66dc665f")
     assert key_of(forwarded(one)) == key_of(forwarded(other))
