@@ -1,8 +1,8 @@
 """A replay that is killed again and again and started again asks nothing twice, loses nothing and counts every cent.
 
 In `make test`, `tests/runner/test_recording.py` has a runner that is killed in the middle of a reply,
-`tests/runner/test_recorded_requests.py` asks only for what is missing on a cassette, and `test_outages.py` takes up
-again in its row what was not served.
+`tests/runner/test_recorded_requests.py` asks only for what is missing on a cassette, `test_outages.py` takes up again
+in its row what was not served, and `tests/runner/test_execute.py` has under which name that is paid.
 """
 
 import signal

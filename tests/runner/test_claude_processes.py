@@ -26,6 +26,8 @@ from tests.rigs.tool_server import ToolServer
 from tests.runner.claude_runs import ADMISSION, KEY, script, strategy, task
 
 CHECKOUT = Path(__file__).parents[2]
+UNASKED_S = 1.0
+"""So long a CLI that has started is looked at that should ask nothing."""
 
 
 @pytest.fixture
@@ -85,6 +87,8 @@ async def test_the_cli_starts_while_the_markets_names_are_asked_for_and_without_
 
         async def names() -> frozenset[str] | None:
             assert await anyio.to_thread.run_sync(server.reached.wait, 30), "the CLI waits for the names"
+            if found is None:
+                assert not await anyio.to_thread.run_sync(api.arrived.wait, UNASKED_S)
             assert asked == []
             return found
 

@@ -20,9 +20,11 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.budget import SpendingLimits, admit
 from mcp_server.storage.journal.carry_out import Begin, Decide, carry_out
-from mcp_server.storage.journal.rows import Run
+from mcp_server.storage.journal.rows import Claimed, Run
 from mcp_server.storage.journal.runs import Journal
 from runner import execute
+from runner.claude import engine
+from runner.claude.engine import ClaudeTask
 from runner.claude.twin import with_twin
 from runner.cli.context import Context
 from runner.clock import SystemClock
@@ -177,3 +179,24 @@ async def test_a_tool_server_that_gives_no_price_in_time_ends_a_run_before_a_mod
     assert api.requests == []
     assert (outcome.status, outcome.blame, outcome.cost_usd) == (Status.TIMEOUT, "outside", Decimal(0))
     assert "did not answer" in (outcome.error or "")
+
+
+async def test_a_run_that_is_taken_up_again_pays_under_the_name_of_the_attempt_that_has_paid_before(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paid_by = list[str | None]()
+
+    async def heard(task: ClaudeTask) -> Outcome:
+        paid_by.append(task.run_key)
+        return DECIDED
+
+    async def room(_: Claimed) -> None:
+        return None
+
+    monkeypatch.setattr(engine, "run_claude", heard)
+    parts, address = Context(), Address("http://127.0.0.1:9/mcp", None)
+    asking = Runner(parts.settings, journal, parts.database, no_server, few_tools, admit=room)
+    for earlier in ("first", None):
+        claimed = Claimed(1, Run(agents(), "replay", NOON, "claude", NOON), "second", None, earlier_payer=earlier)
+        await asking._asked(claimed, address, {}, None)
+    assert paid_by == ["first", "second"]
