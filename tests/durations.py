@@ -35,14 +35,14 @@ def left_out(config: pytest.Config) -> bool:
 
 
 def with_fewer_examples(items: Iterable[pytest.Item]) -> None:
-    """Let each test of Hypothesis try an eighth of its examples; `make long` runs it whole, though it is not marked."""
+    """Let each test of Hypothesis try a sixteenth of its examples; `make long` runs it whole, marked or not."""
     for item in items:
         if "hypothesis" in item.keywords:
             from hypothesis import settings
 
             test = item.obj  # type: ignore[attr-defined]
             whole = test._hypothesis_internal_use_settings
-            fewer = settings(whole, max_examples=max(whole.max_examples // 8, 2))
+            fewer = settings(whole, max_examples=max(whole.max_examples // 16, 2))
             test._hypothesis_internal_use_settings = fewer
 
 

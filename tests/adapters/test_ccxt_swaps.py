@@ -12,6 +12,7 @@ from mcp_server.domain.exchange import Funding, PerpetualState
 from mcp_server.errors import NotSupported, Retryable, UpstreamRejected
 from tests.adapters.conftest import HOUR, NOW_MS, reached
 from tests.rigs.exchanges.world import FUNDING_MS
+from tests.rigs.sampled import sampled
 from tests.rigs.stand_in_exchange import Faults, StandInExchange
 
 EIGHT_OCLOCK = NOW_MS // FUNDING_MS * FUNDING_MS
@@ -85,7 +86,7 @@ async def test_a_swap_of_which_nothing_is_told_is_not_supported(rig: StandInExch
 
 @every_swap
 @pytest.mark.parametrize("half", ["premiumIndex", "openInterest"])
-@pytest.mark.parametrize("faults", [{"status": 503}, {"dropped": True}, {"status": 429}])
+@pytest.mark.parametrize("faults", sampled([{"status": 503}, {"dropped": True}, {"status": 429}], 3))
 async def test_half_a_swap_that_may_be_told_later_is_worth_asking_again(
     rig: StandInExchange, binance: CcxtExchange, symbol: str, half: str, faults: dict[str, int]
 ) -> None:

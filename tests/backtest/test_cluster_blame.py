@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from tests.backtest.test_cluster import GRID, IN_TIME_S, figures, here, silent
 from tests.rigs.dask_cluster import NEEDS_DASK, DaskCluster
 
 pytestmark = NEEDS_DASK
+LEFT = "left by an earlier sweep"
+"""The key of a call whose result nobody waits for."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,6 +40,8 @@ class ClientOfTwo:
     """
 
     status, mute = "running", ""
+    computing: Mapping[str, str] = {}
+    """The key of what a worker computes."""
 
     def __init__(self, stopped: Sequence[str] = (), outcomes: Sequence[Any] = ()) -> None:
         self.stopped, self.outcomes, self.endless, self.keys = list(stopped), iter(outcomes), not outcomes, list[str]()
@@ -55,14 +59,14 @@ class ClientOfTwo:
         assert {call.key for call in calls} <= set(self.keys)
 
     def sync(self, _function: Any, *_arguments: Any, workers: list[str], **_others: Any) -> dict[str, list[str]]:
-        return {worker: [] for worker in workers if worker != self.mute}
+        return {worker: [*filter(None, [self.computing.get(worker)])] for worker in workers if worker != self.mute}
 
     def _run(self) -> None:
         raise AssertionError
 
     def run_on_scheduler(self, _function: Any, silent_s: float = 0, keys: Collection[str] = ()) -> Collection[str]:
         if not silent_s:
-            return set(keys)
+            return set(keys) - {LEFT}
         stopped, self.stopped = self.stopped, []
         return stopped
 
@@ -129,6 +133,16 @@ def executor_of(client: ClientOfTwo) -> Any:
     return ClusterExecutor(client, "tcp://127.0.0.1:9")
 
 
+def test_a_worker_that_computes_what_nobody_waits_for_gets_no_call_until_it_has_done() -> None:
+    client = ClientOfTwo()
+    client.computing = {"good": "waited for", "other": LEFT}
+    executor = executor_of(client)
+    assert (executor._fit, executor._where()) == (["good"], {"workers": ["good"]})
+    client.computing = {"other": "waited for"}
+    executor.check()
+    assert (executor._fit, executor._where()) == (["good", "other"], {})
+
+
 @pytest.mark.parametrize("stopped", [["stopped"], []])
 def test_a_worker_whose_calls_waited_for_one_that_stopped_is_not_blamed_as_they_are_all_sent_anew(
     stopped: list[str],
@@ -156,6 +170,7 @@ def _computed(dask_worker: Any) -> set[str]:
     return {str(story[0]).partition("-")[0] for story in dask_worker.state.log}
 
 
+@pytest.mark.long
 def test_a_worker_that_an_earlier_sweep_left_busy_gets_neither_candles_nor_calls_until_it_is_free(
     rig: DaskCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from mcp_server.domain.candles import Candles
 from mcp_server.domain.exchange import Funding
 from mcp_server.domain.rules.series import BUY, SELL
 from tests.backtest.made_backtests import FIRST_MS, FREE, candles_of, decided, traded
+from tests.rigs.sampled import sampled
 
 HOUR_MS = 3_600_000
 COSTS = Assumptions(fee_bps=20, slippage_bps=10)
@@ -88,7 +89,7 @@ def plainly(
 
 
 @pytest.mark.parametrize("side", ["long", "both"])
-@pytest.mark.parametrize("stake_pct", [None, 30.0, 90.0])
+@pytest.mark.parametrize("stake_pct", sampled([30.0, None, 90.0], 3))
 @pytest.mark.parametrize(("spread", "rates"), [(0.01, {}), (0.1, {}), (0.01, RATES)])
 def test_a_random_set_ends_where_a_plain_loop_over_its_candles_ends(
     side: str, stake_pct: float | None, spread: float, rates: Mapping[int, float]

@@ -162,7 +162,7 @@ LIVE = {
 }
 
 
-@pytest.mark.parametrize("name", sampled([*LIVE], 2))
+@pytest.mark.parametrize("name", sampled([*LIVE], 3))
 async def test_each_slot_decides_as_the_same_strategy_does_live(
     ask: Ask, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from mcp_server.domain.strategy.format import Config
 from mcp_server.domain.timeframes import first_open_ms, timeframe_ms
 from tests.backtest.made_backtests import FREE, candles_at, candles_of, traded
 from tests.backtest.plain_loop import PlainLoop
+from tests.rigs.sampled import sampled
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -58,7 +59,7 @@ def assert_same(simulation: Simulation, plain: PlainLoop) -> None:
 
 
 @pytest.mark.parametrize("side", ["long", "both"])
-@pytest.mark.parametrize("stake_pct", [None, 25.0, 150.0])
+@pytest.mark.parametrize("stake_pct", sampled([150.0, None, 25.0], 3))
 @pytest.mark.parametrize("funded", [False, True])
 def test_it_agrees_with_a_plain_loop_on_random_decisions(side: Side, stake_pct: float | None, funded: bool) -> None:
     seen = {"ruined": 0, "unfilled": 0, "open": 0, "trades": 0}

@@ -105,7 +105,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("fault", sampled([*FAULTS], 3))
+@pytest.mark.parametrize("fault", sampled([*FAULTS], 5))
 async def test_another_endpoint_answers_where_one_fails(
     home: Path, chain: Anvil, bad: RpcProxy, good: RpcProxy, fault: str
 ) -> None:
@@ -123,7 +123,7 @@ async def test_another_endpoint_answers_where_one_fails(
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("fault", sampled([*FAULTS], 2))
+@pytest.mark.parametrize("fault", sampled([*FAULTS], 4))
 async def test_it_is_said_what_is_wrong_where_no_other_endpoint_is_left(
     home: Path, chain: Anvil, bad: RpcProxy, fault: str
 ) -> None:

@@ -83,7 +83,7 @@ def test_the_candles_are_those_that_the_peers_saw(series_name: str) -> None:
 
 
 @pytest.mark.parametrize("peer", ["vectorbt", "backtesting"])
-@pytest.mark.parametrize(("series_name", "rule_name"), sampled(CASES, 3))
+@pytest.mark.parametrize(("series_name", "rule_name"), sampled(CASES, 6))
 def test_every_trade_and_the_final_equity_are_those_of_the_peer(series_name: str, rule_name: str, peer: str) -> None:
     rule = BY_NAME[rule_name] if peer == "vectorbt" else replace(BY_NAME[rule_name], slippage_bps=0.0)
     simulated = ours(series_name, rule)

@@ -140,7 +140,7 @@ def test_a_warm_up_that_is_ours_to_say_holds_for_any_parameters(name: str, share
         assert np.isfinite(values[warm_up:]).all() or name in (*BREAKOUT, "cdl_z", "zscore")
 
 
-@pytest.mark.parametrize("name", sampled(sorted(EXTRAS), 4))
+@pytest.mark.parametrize("name", sampled(sorted(EXTRAS), 16))
 def test_its_ranges_are_accepted_and_its_parameters_are_the_librarys(name: str) -> None:
     entry = catalog.find(name)
     for parameter in entry.parameters:

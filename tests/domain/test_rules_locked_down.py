@@ -20,6 +20,7 @@ from mcp_server.domain.rules.reader import read_expression
 from mcp_server.domain.rules.tree import Node
 from mcp_server.domain.strategy.format import Rules
 from mcp_server.errors import BadInput, Retryable
+from tests.rigs.sampled import sampled
 
 COLUMNS = ("open", "high", "low", "close", "volume")
 
@@ -229,7 +230,7 @@ def engine() -> Engine:
     return Engine()
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("text", sampled(HOSTILE, 4))
 def test_the_parse_tree_alone_refuses_it_where_characters_are_not_looked_at(text: str, engine: Engine) -> None:
     with pytest.raises(BadInput):
         read_expression(engine, text, COLUMNS)

@@ -30,7 +30,7 @@ def candles() -> Candles:
     return made_candles(ROWS, seed=5)
 
 
-@pytest.mark.parametrize("text", [*sampled(TEXTS, 6), *CHAINS])
+@pytest.mark.parametrize("text", [*sampled(TEXTS, 12), *CHAINS])
 def test_a_value_is_the_same_whatever_history_was_fetched(text: str) -> None:
     """Of running totals the differences (of those that multiply, the ratios) are."""
     spec = parse_spec(text)

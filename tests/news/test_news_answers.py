@@ -29,7 +29,7 @@ from tests.news.random_days import random_days
 from tests.storage.news.conftest import DAY, HOUR, MINUTE, NOON, NewsDesk, told
 from tests.tools.conftest import answer_of
 
-SEEDS = [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 10))]
+SEEDS = [(1, 1), *(pytest.param(seed, 3, marks=pytest.mark.long) for seed in range(1, 10))]
 
 ASKED: list[dict[str, Any]] = [
     {"symbol": "BTC/USDT", "detail": "full", "limit": 200},
@@ -57,14 +57,14 @@ def cut_at(home: Path, target: Path, until: datetime) -> Path:
     return target
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("seed", "count"), SEEDS)
 async def test_an_answer_as_of_a_moment_is_byte_for_byte_that_of_a_home_that_ends_there(
-    home: Path, tmp_path: Path, seed: int
+    home: Path, tmp_path: Path, seed: int, count: int
 ) -> None:
     chance, desk = random.Random(seed), desk_of(home)  # noqa: S311 - a test
     moments = random_days(desk, chance, 40)
     now_ms, told_rows = desk.now_ms + HOUR, 0
-    for place, moment in enumerate(chance.sample(moments[len(moments) // 4 :], 3)):
+    for place, moment in enumerate(chance.sample(moments[len(moments) // 4 :], count)):
         until_ms = moment // 1000 * 1000 + 1000
         as_of = iso(until_ms)
         whole = await answers(home, now_ms, [{**asked, "as_of": as_of} for asked in ASKED])
@@ -162,6 +162,7 @@ async def test_a_server_reads_a_home_into_which_others_collect_meanwhile(home: P
                     answer = await ask()
                     given.append((answer["as_of"], answer))
                     rows = len(answer["rows"])
+                    await anyio.sleep(0.1)  # as-of moments are whole seconds
         for as_of, answer in given:
             assert await ask(as_of=as_of) == answer
     assert [row[4] for row in given[-1][1]["rows"]] == [f"Bitcoin {number}" for number in (3, 2, 1, 0)]

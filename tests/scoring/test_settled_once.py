@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_server.domain.exchange import Funding
@@ -118,14 +118,21 @@ def _aware(moment: Any) -> Any:
 TROUBLES = st.sampled_from(["none", "none", "away", "blank", "no fundings"])
 
 
+@pytest.mark.long
 @settings(max_examples=3, deadline=None, derandomize=True, database=None)
 @given(steps=st.lists(st.tuples(st.integers(0, 30), TROUBLES), min_size=1, max_size=3))
-@example(steps=[(60, "away"), (1, "no fundings"), (0, "none")])
 def test_whatever_the_order_of_settling_every_outcome_is_entered_once_and_as_if_settled_at_the_end(
     steps: list[tuple[int, str]],
 ) -> None:
-    """Each step is a new process over the same home: it may be away from the exchange, or be sent nothing."""
+    check(steps)
 
+
+def test_after_being_away_every_outcome_is_entered_once_and_as_if_settled_at_the_end() -> None:
+    check([(60, "away"), (1, "no fundings"), (0, "none")])
+
+
+def check(steps: list[tuple[int, str]]) -> None:
+    """Each step is a new process over the same home: it may be away from the exchange, or be sent nothing."""
     with tempfile.TemporaryDirectory() as folder:
         rows = anyio.run(live, world(), Path(folder), steps)
     assert without_moment(rows) == at_the_end()

@@ -10,6 +10,7 @@ from mcp_server.domain.rules.series import BUY, SELL
 from mcp_server.domain.scoring.base_rate import known_shares
 from mcp_server.domain.scoring.e_value import skill_evidence
 from mcp_server.domain.scoring.window import independent_before, most_apart, smallest_edge, window_shows
+from tests.rigs.sampled import sampled
 from tests.scoring.walks import record, walk
 
 START = datetime(2026, 9, 1, tzinfo=UTC)
@@ -40,7 +41,17 @@ def simulated_power(signals: int, hit_rate: float, base_rate: float, independent
 
 @pytest.mark.parametrize(
     ("signals", "base_rate", "independent"),
-    [(20, 0.476, 400.0), (30, 0.45, 400.0), (30, 0.2, 400.0), (60, 0.6, 400.0), (40, 0.45, 14.0), (120, 0.368, 400.0)],
+    sampled(
+        [
+            (20, 0.476, 400.0),
+            (30, 0.45, 400.0),
+            (30, 0.2, 400.0),
+            (60, 0.6, 400.0),
+            (40, 0.45, 14.0),
+            (120, 0.368, 400.0),
+        ],
+        4,
+    ),
 )
 def test_four_of_five_simulated_strategies_with_that_edge_show_it_and_fewer_with_less(
     signals: int, base_rate: float, independent: float

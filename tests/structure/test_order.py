@@ -39,10 +39,10 @@ def test_the_files_of_the_page_come_one_after_another_so_that_one_browser_serves
     assert _ordered(pytestconfig, *tests) == ["test_login.py", "test_new.py", Path(slowest).name]
 
 
-def test_a_test_of_hypothesis_tries_an_eighth_of_its_examples_where_long_tests_are_left_out() -> None:
+def test_a_test_of_hypothesis_tries_a_sixteenth_of_its_examples_where_long_tests_are_left_out() -> None:
     tried: list[int] = []
 
-    @settings(max_examples=40, database=None)
+    @settings(max_examples=80, database=None)
     @given(integers())
     def whole(number: int) -> None:
         tried.append(number)

@@ -92,8 +92,8 @@ async def test_that_no_scheduler_runs_is_part_of_why_there_is_no_signal(
     [
         ("BUY", "judged", 0.01, "right", 0.65),  # by hand: 1 %, less 0.05 % of fundings, less 0.3 % of costs
         ("SELL", "judged", 0.01, "wrong", -1.25),  # a short position is paid the fundings
-        ("SELL", "judged", -0.004, "right", 0.15),
-        ("BUY", "judged", 0.0035, "wrong", 0.0),
+        pytest.param("SELL", "judged", -0.004, "right", 0.15, marks=pytest.mark.long),
+        pytest.param("BUY", "judged", 0.0035, "wrong", 0.0, marks=pytest.mark.long),
         ("HOLD", "judged", 0.01, None, None),
         ("BUY", "void", None, "void", None),
     ],

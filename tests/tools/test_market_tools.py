@@ -61,7 +61,7 @@ async def test_the_earliest_of_argument_and_setting_wins(settings: ServerSetting
 
 
 async def test_more_candles_than_there_are_is_said(ask: Ask) -> None:
-    said = await ask("get_ohlcv", symbol="BTC/USDT", timeframe="1w", limit=1000)
+    said = await ask("get_ohlcv", symbol="BTC/USDT", timeframe="1w", limit=1000, as_of="2018-01-01T00:00Z")
     assert len(said["rows"]) < 1000
     assert said["note"].startswith(
         f"{len(said['rows'])} of 1000 candles: simulated gives none before 2017-01-02T00:00Z"

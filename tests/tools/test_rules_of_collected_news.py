@@ -85,23 +85,12 @@ async def test_strategies_that_are_evaluated_together_see_the_same_news(settings
 
 
 @pytest.mark.usefixtures("collected", "in_this_process")
-async def test_a_backtest_decides_as_runs_did_and_counts_what_was_undecided_for_lack_of_news(ask: Ask) -> None:
+async def test_a_backtest_counts_what_was_undecided_for_lack_of_news(ask: Ask) -> None:
+    """That it decides as runs do is shown by `tests/news/test_live_as_backtest.py`, and by the long form below."""
     await ask("write_strategy", strategy_name="mine", config=CONFIG)
-    start, end = iso(to_ms(SINCE) - 10 * HOUR_MS), iso(to_ms(NOW))
-    answer = await ask("backtest_strategy", strategy_name="mine", start=start, end=end, trades=5)
-    runs = [
-        await ask("evaluate_strategy", strategy_name="mine", as_of=iso(at))
-        for at in range(to_ms(parse_moment(answer["start"])) + HOUR_MS, to_ms(NOW), HOUR_MS)
-    ]
-    signals = [run["signal"] and run["signal"].lower() for run in runs]
-    counts = {"buy": "buy", "sell": "sell", "hold": "hold", "undecided": None}
-    assert answer["signals"] == {name: signals.count(signal) for name, signal in counts.items()}
+    answer = await backtested(ask)
     assert min(answer["signals"].values()) > 0
-    assert answer["without_news"] == sum("is missing at this candle" in run["reasoning"] or
-                                         "are missing at this candle" in run["reasoning"] for run in runs)  # fmt: skip
-    assert answer["signals"]["undecided"] - answer["without_news"] == sum(
-        "both hold" in run["reasoning"] for run in runs
-    )
+    assert 0 < answer["without_news"] < answer["signals"]["undecided"]
     assert answer["look_ahead"]["changed"] == 0
     assert f"{answer['without_news']} of them for lack of news" in answer["summary"][-3]
     assert answer["summary"][-2:] == [
@@ -110,6 +99,30 @@ async def test_a_backtest_decides_as_runs_did_and_counts_what_was_undecided_for_
     ]
     again = await ask("backtest_strategy", backtest_id=answer["backtest_id"])
     assert (again["return_pct"], again.get("note")) == (answer["return_pct"], None)
+
+
+async def backtested(ask: Ask) -> dict[str, Any]:
+    start, end = iso(to_ms(SINCE) - 10 * HOUR_MS), iso(to_ms(NOW))
+    return await ask("backtest_strategy", strategy_name="mine", start=start, end=end, trades=5)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("collected", "in_this_process")
+async def test_a_backtest_decides_as_runs_did_and_counts_what_was_undecided_for_lack_of_news(ask: Ask) -> None:
+    await ask("write_strategy", strategy_name="mine", config=CONFIG)
+    answer = await backtested(ask)
+    runs = [
+        await ask("evaluate_strategy", strategy_name="mine", as_of=iso(at))
+        for at in range(to_ms(parse_moment(answer["start"])) + HOUR_MS, to_ms(NOW), HOUR_MS)
+    ]
+    signals = [run["signal"] and run["signal"].lower() for run in runs]
+    counts = {"buy": "buy", "sell": "sell", "hold": "hold", "undecided": None}
+    assert answer["signals"] == {name: signals.count(signal) for name, signal in counts.items()}
+    assert answer["without_news"] == sum("is missing at this candle" in run["reasoning"] or
+                                         "are missing at this candle" in run["reasoning"] for run in runs)  # fmt: skip
+    assert answer["signals"]["undecided"] - answer["without_news"] == sum(
+        "both hold" in run["reasoning"] for run in runs
+    )
 
 
 @pytest.mark.usefixtures("in_this_process")

@@ -57,7 +57,10 @@ def moments(made: MadePast) -> list[datetime]:
     return [run["started_at"].replace(tzinfo=UTC) + timedelta(seconds=1) for run in (in_vain, allowed)]
 
 
-@pytest.mark.parametrize(("which", "tool"), [(0, ""), (1, "get_costs"), pytest.param(1, "", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("which", "tool"),
+    [(0, "list_s"), (1, "get_costs"), *(pytest.param(n, "", marks=pytest.mark.long) for n in (0, 1))],
+)
 async def test_as_of_a_past_moment_every_answer_is_the_one_of_that_moment(
     tmp_path: Path, which: int, tool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
