@@ -11,6 +11,10 @@ VARIABLE = "TRADER_DATABASE_URL"
 EXAMPLE = "postgresql://USER:PASSWORD@HOST/DATABASE"
 ENCRYPTED = ("require", "verify-ca", "verify-full")
 HIDDEN = "[secret]"
+_REMEDY = (
+    f"Write {EXAMPLE}, with %40 for @ and %2F for / in user and password, a number as the port, and after a ? only "
+    "what Postgres knows."
+)
 _SECRET = ("password", "sslpassword")
 
 
@@ -31,6 +35,8 @@ class PostgresAddress:
         """
         parameters = _parsed(url)
         hosts = tuple((parameters.get("hostaddr") or parameters.get("host", "")).split(","))
+        if _is_misread(url, parameters):
+            raise Misconfigured(f"{VARIABLE} cannot be read.", _REMEDY)
         if not all(hosts) or not parameters.get("dbname"):
             raise Misconfigured(f"{VARIABLE} lacks a host or a database.", f"Write {EXAMPLE}.")
         parameters.setdefault("hostaddr", "")  # else libpq takes PGHOSTADDR's, which the rule has not seen
@@ -71,9 +77,23 @@ def _parsed(url: str) -> dict[str, str]:
     try:
         return {name: str(value) for name, value in conninfo_to_dict(url).items()}
     except ProgrammingError:  # its text quotes what is wrong, which may be the password
-        raise Misconfigured(
-            f"{VARIABLE} cannot be read.", f"Write {EXAMPLE}, with %40 for @ and %2F for / in user and password."
-        ) from None
+        raise Misconfigured(f"{VARIABLE} cannot be read.", _REMEDY) from None
+
+
+def _is_misread(url: str, parameters: Mapping[str, str]) -> bool:
+    """Return whether an @ or a / of the password makes libpq take a part of it for the host, the port or the database.
+
+    Each of these is named in errors.
+    """
+    place = url.partition("://")[2].partition("?")[0]
+    user, _, rest = place.partition("@")
+    ports = parameters.get("port", "").replace(",", "")
+    return (
+        "@" in rest
+        or (user != place and "/" in user)
+        or "@" in parameters.get("host", "")[1:]
+        or not (ports or "0").isdecimal()
+    )
 
 
 def _is_here(host: str) -> bool:

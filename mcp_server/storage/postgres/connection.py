@@ -68,8 +68,8 @@ def connect(address: PostgresAddress, connect_timeout_s: int) -> "PostgresConnec
     """Connect, of several hosts to the first that takes writes; what libpq raises is the caller's to translate.
 
     Raises:
-        Misconfigured: it cannot be encrypted as it must, it is too old, or a pooler is in between: no lock of a session
-            would show who is alive. To try again is no remedy.
+        Misconfigured: it cannot be encrypted as it must, it is too old, it cannot keep every text, or a pooler is in
+            between: no lock of a session would show who is alive. To try again is no remedy.
     """
     asked = {**KEEPALIVES, "application_name": f"claude-trader on {machine_name()}"}
     asked |= {"connect_timeout": str(connect_timeout_s), "target_session_attrs": "read-write"}
@@ -95,12 +95,18 @@ def connect(address: PostgresAddress, connect_timeout_s: int) -> "PostgresConnec
 def _refuse(opened: "Connection[Any]", address: PostgresAddress) -> None:
     """Raise `Misconfigured` where sessions are not what they must be.
 
-    A pooler tells its clients a process of its own invention, as it gives them one server's process after the other.
+    An outcome with a character that the encoding lacks could never be written. A pooler tells its clients a process of
+    its own invention, as it gives them one server's process after the other.
     """
     version = opened.info.server_version // 10_000
     if version < OLDEST:
         raise Misconfigured(
             f"The database {address} is on Postgres {version}, which is too old.", f"Use Postgres {OLDEST} or newer."
+        )
+    if (encoding := opened.info.parameter_status("server_encoding")) != "UTF8":
+        raise Misconfigured(
+            f"The database {address} keeps its texts as {encoding}, which lacks many characters.",
+            "Make one with `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`.",
         )
     if opened.execute("SELECT pg_backend_pid()").fetchone() != (opened.info.backend_pid,):
         raise Misconfigured(

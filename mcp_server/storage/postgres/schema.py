@@ -16,6 +16,13 @@ _TABLE = "schema_migrations"
 SCHEMA = f"SELECT max(version) FROM {_TABLE}"  # noqa: S608 - ours
 """Asks for the number of the last migration that a database has seen."""
 
+_PRESENT = """
+SELECT relname, EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'applied_at')
+FROM pg_class c WHERE relname = ANY(?) AND pg_table_is_visible(c.oid)
+"""
+"""Which of some names are taken, and whether by a table with the time of each migration: that of other programs, which
+often has the same name, has none."""
+
 
 @cache
 def postgres_migrations() -> dict[int, str]:
@@ -23,6 +30,13 @@ def postgres_migrations() -> dict[int, str]:
     folder = Path(__file__).parents[1] / "migrations" / "postgres"
     own = {int(file.name.split("_")[0]): file.read_text("utf-8") for file in folder.glob("*.sql")}
     return {number: own.get(number, text) for number, text in migrations().items() if number >= FIRST}
+
+
+@cache
+def _names() -> frozenset[str]:
+    """Return what the migrations make: tables, sequences and indexes."""
+    made = re.compile(r"CREATE (?:UNIQUE )?(?:TABLE|SEQUENCE|INDEX) (\w+)")
+    return frozenset(name for text in postgres_migrations().values() for name in made.findall(text))
 
 
 def migrate(connection: PostgresConnection, where: str, lock: int) -> None:
@@ -34,7 +48,7 @@ def migrate(connection: PostgresConnection, where: str, lock: int) -> None:
         lock: what whoever writes takes.
 
     Raises:
-        Misconfigured: a newer program has written it.
+        Misconfigured: as in `present_version`.
     """
     wanted = postgres_migrations()
     if present_version(connection, where) == max(wanted):
@@ -65,12 +79,18 @@ def present_version(connection: PostgresConnection, where: str) -> int:
     """Return the number of the last migration that the database has seen; 0: it has no table of ours.
 
     Raises:
-        Misconfigured: a newer program has written it.
+        Misconfigured: a newer program has written it, or another program's tables have the names of ours.
     """
     # Asked by name alone (`to_regclass`), a session goes on to believe what it knew before it waited for the lock.
-    tables = connection.execute("SELECT 1 FROM pg_class WHERE relname = ? AND pg_table_is_visible(oid)", [_TABLE])
-    if tables.fetchone() is None:
+    taken = {str(name): bool(ours) for name, ours in connection.execute(_PRESENT, [sorted(_names())]).fetchall()}
+    if not taken:
         return 0
+    if not taken.get(_TABLE):
+        raise Misconfigured(
+            f"The database {where} belongs to another program: it has {min(taken)!r}, and no journal. "
+            "Nothing was changed.",
+            "Name an empty database, or give the journal a schema of its own, as docs/guides/scaling.md says.",
+        )
     row = connection.execute(SCHEMA).fetchone()
     present = int(row[0] or 0) if row else 0
     refuse_newer(present, where)

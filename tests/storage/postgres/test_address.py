@@ -76,6 +76,12 @@ WRONG = [
     f"postgresql://u:{WRITTEN}%zz@h/j",
     f"postgresql://u:{WRITTEN}@h/j?{WRITTEN}",
     f"postgresql://u:{WRITTEN}@[h/j",
+    f"postgresql://u:1/{WRITTEN}@h/j",
+    f"postgresql://u:{WRITTEN}/1@h/j",
+    f"postgresql://u:1@{WRITTEN}@h/j",
+    f"postgresql://u:{WRITTEN}@@h/j",
+    f"postgresql://u:1?1@{WRITTEN}@h/j",
+    f"postgresql://h:{WRITTEN}/j",
 ]
 
 
@@ -86,6 +92,11 @@ def test_a_url_that_leads_nowhere_is_refused_without_telling_a_part_of_it(url: s
     assert "postgresql://USER:PASSWORD@HOST/DATABASE" in raised.value.remedy
     assert raised.value.__cause__ is None
     assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:p?:@h:1,g:2/j", "postgresql://%40h/j?application_name=a@b"])
+def test_an_at_sign_or_a_slash_that_libpq_reads_as_it_is_meant_is_no_fault(url: str) -> None:
+    PostgresAddress.of(url)
 
 
 def test_an_address_shows_where_it_leads_and_no_secret() -> None:
