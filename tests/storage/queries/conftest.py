@@ -1,17 +1,16 @@
 """A journal of two strategies over ten days, with candles, shared by all that only read it."""
 
-import atexit
+import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.outcome import Outcome, Signal, SignalName, Status
@@ -27,6 +26,7 @@ from mcp_server.storage.queries.child import answer
 from mcp_server.storage.queries.question import Question
 from mcp_server.storage.sql import JournalDatabase
 from mcp_server.storage.strategies.folders import StrategyFolders
+from tests.rigs.done_once import SHARED
 from tests.storage.outcome_homes import judged
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
@@ -62,12 +62,14 @@ def record(home: Path, journal_in: JournalDatabase | None = None) -> None:
         _record(home, journal_in)
 
 
-@cache
 def _recorded() -> Path:
-    folder = tempfile.TemporaryDirectory(prefix="recorded-")
-    atexit.register(folder.cleanup)
-    _record(Path(folder.name), None)
-    return Path(folder.name)
+    """Return the home that is made by the first process of a run of the tests that needs it."""
+    made = Path(os.environ[SHARED]) / "recorded"
+    with FileLock(f"{made}.lock"):
+        if not made.exists():
+            _record(new := made.with_name("recorded.new"), None)
+            new.rename(made)
+    return made
 
 
 def _record(home: Path, journal_in: JournalDatabase | None) -> None:

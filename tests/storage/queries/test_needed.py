@@ -64,7 +64,7 @@ def test_a_query_that_may_read_every_column_has_them_all(sql: str) -> None:
     assert checked(sql).columns is None
 
 
-@pytest.mark.parametrize("sql", [*sampled([*MENTIONED, *ALL], 3), *sampled([sql for sql, _ in QUESTIONS.values()], 4)])
+@pytest.mark.parametrize("sql", [*sampled([*MENTIONED, *ALL], 6), *sampled([sql for sql, _ in QUESTIONS.values()], 8)])
 def test_a_query_is_answered_as_over_whole_tables(asked: Asked, monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
     def outcome() -> Any:
         try:
