@@ -71,12 +71,13 @@ def test_it_does_not_end_under_a_transaction_or_soon_after_one(
     assert database._file._duckdb is not None
 
 
-def test_reads_of_many_threads_survive_each_end(database: Database) -> None:
+@pytest.mark.parametrize("reads", [1, pytest.param(4, marks=pytest.mark.long)])
+def test_reads_of_many_threads_survive_each_end(database: Database, reads: int) -> None:
     wrong: list[BaseException] = []
 
     def read() -> None:
         try:
-            for _ in range(4):
+            for _ in range(reads):
                 assert database.read(count) == 0
                 database._file._rest()
         except BaseException as error:

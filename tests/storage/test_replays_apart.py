@@ -88,48 +88,32 @@ def views(journal: Journal, database: Database) -> Mapping[str, Any]:
     }
 
 
-def test_a_replay_changes_nothing_of_what_is_known_of_a_strategys_own_runs(
+def test_a_replay_changes_nothing_of_what_is_known_of_a_strategys_own_runs_but_the_record_of_costs(
     journal: Journal, database: Database
 ) -> None:
     before = views(journal, database)
     assert (before["failures"], before["estimate"].mean_usd) == (2, Decimal("0.2"))
+    own = {entry.execution_id for entry in journal.entries(outcomes="all")}
     replay(journal)
     for name, view in views(journal, database).items():
         assert view == before[name], name
-
-
-def test_what_replays_cost_is_in_the_record_of_costs_all_the_same(journal: Journal) -> None:
-    replay(journal)
     (costs,) = journal.day_costs(DAY, NOW + timedelta(hours=1))
     assert (costs.runs, costs.cost_usd) == (4, Decimal("0.80"))
     assert costs.replay_usd == Decimal("0.40") * 2 + Decimal("0.30") * 3 + Decimal("0.01") + Decimal("0.5")
+    replayed = {entry.execution_id for entry in journal.entries(replayed=True)}
+    stated = journal.statements("asked")
+    assert own.isdisjoint(replayed)
+    assert {*stated.twin} == {*stated.leans["one"]} == replayed, "a record looks for its own runs alone"
 
 
-def test_a_replay_has_no_part_in_the_budget_of_the_day_which_it_would_have_spent(
+def test_a_run_after_a_replay_has_the_budget_of_the_day_and_follows_the_signal_of_the_last_slot(
     journal: Journal, database: Database
 ) -> None:
     replay(journal)
     claimed = journal.claim(Run(ASKED, "manual", NOW, "claude", NOW))
     limits = SpendingLimits(Decimal("0.2"), Decimal(1), Decimal(1))
-    assert admit(database, claimed.execution_id, "asked", limits, NOW).answer == "yes"
-    journal.finish(claimed, OWN, NOW)
-
-
-def test_the_signal_before_a_run_is_that_of_the_last_slot_and_not_of_a_replay(
-    journal: Journal, database: Database
-) -> None:
-    replay(journal)
-    claimed = journal.claim(Run(ASKED, "manual", NOW, "claude", NOW))
-    assert journal.finish(claimed, OWN, NOW).before == "BUY"
-
-
-def test_what_stood_beside_the_signals_of_a_replay_is_never_taken_for_that_of_other_runs(journal: Journal) -> None:
-    own = {entry.execution_id for entry in journal.entries(outcomes="all")}
-    replay(journal)
-    replayed = {entry.execution_id for entry in journal.entries(replayed=True)}
-    stated = journal.statements("asked")
-    assert own.isdisjoint(replayed)
-    assert {*stated.twin} == {*stated.leans["one"]} == replayed, "a record looks for its own runs alone"
+    assert admit(database, claimed.execution_id, "asked", limits, NOW).answer == "yes", "the replay would have spent it"
+    assert journal.finish(claimed, OWN, NOW).before == "BUY", "and no signal of the replay"
 
 
 def test_a_run_that_a_cassette_gave_for_nothing_is_estimated_at_what_it_once_cost(journal: Journal) -> None:
