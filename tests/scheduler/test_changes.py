@@ -119,9 +119,11 @@ def test_a_folder_that_is_deleted_runs_no_more(up: RunningUp) -> None:
     edit(up.home, "stays", status="stopped")
 
 
+@pytest.mark.long
 def test_a_broken_edit_is_told_without_secrets_and_the_last_good_version_goes_on(
     up: RunningUp, trader: Command
 ) -> None:
+    """In `make test`, `test_schedules.py` has the version that goes on, and what is told of it."""
     write_strategy(up.home, "breaks")
     good = until_it_runs(up, "breaks")
     config_file(up, "breaks").write_text(BROKEN)

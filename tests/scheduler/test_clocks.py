@@ -137,7 +137,9 @@ async def test_a_clock_before_a_strategy_was_made_is_wrong_and_takes_nothing_bac
     ]
 
 
+@pytest.mark.long
 async def test_two_runners_on_one_home_run_each_slot_once(home: Path) -> None:
+    """In `make test`, `test_slots.py` has two processes that claim, `test_schedules.py` two runners and an edit."""
     machine = Machine(home)
     write(home, strategy(interval="1m"))
     write(home, strategy("t", interval="1m"))

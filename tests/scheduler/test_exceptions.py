@@ -64,7 +64,7 @@ def problems(up: Driven) -> list[str]:
     return up.schedulers[0].problems()
 
 
-@pytest.mark.parametrize("failures", [1, 2, 3])
+@pytest.mark.parametrize("failures", [*(pytest.param(few, marks=pytest.mark.long) for few in (1, 2)), 3])
 async def test_after_one_exception_while_strategies_are_adopted_they_are_scheduled(
     home: Path, failing: Callable[..., None], failures: int
 ) -> None:
@@ -95,8 +95,15 @@ async def test_an_exception_during_an_edit_loses_neither_the_edit_nor_the_schedu
     assert machine.slots() == [("abstained", "11:30", "11:30", 1)]
 
 
-@pytest.mark.parametrize("method", ["change", "claim"])
-@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), BadInput("It is odd.")])
+@pytest.mark.parametrize(
+    ("method", "error"),
+    [
+        ("change", OSError(5, "Input/output error")),
+        ("claim", BadInput("It is odd.")),
+        pytest.param("change", BadInput("It is odd."), marks=pytest.mark.long),
+        pytest.param("claim", OSError(5, "Input/output error"), marks=pytest.mark.long),
+    ],
+)
 async def test_a_strategy_that_always_fails_is_named_and_holds_up_no_other_until_it_is_mended(
     home: Path, failing: Callable[..., None], method: str, error: Exception
 ) -> None:

@@ -1,4 +1,7 @@
-"""Failures do not spread: of an exchange, of one strategy, of Claude's API, of the tool server."""
+"""Failures do not spread: of an exchange, of one strategy, of Claude's API, of the tool server.
+
+This is the program whole. In `make test`, each of its parts is driven in the test's process, as each test says.
+"""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -14,7 +17,7 @@ from tests.rigs.stand_in_exchange import Faults, StandInExchange
 from tests.runner.claude_runs import KEY, script, strategy
 
 __all__ = ["kept_for_file"]
-pytestmark = pytest.mark.usefixtures("kept_in")
+pytestmark = [pytest.mark.usefixtures("kept_in"), pytest.mark.long]
 
 OPERATOR = "a-token-of-the-operator"
 
@@ -68,6 +71,7 @@ def rig(kept_in: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig
 
 
 def test_an_exchange_that_hangs_delays_nobody_elses_runs(rig: Rig) -> None:
+    """In `make test`, `test_concurrency.py` has the exchange, `test_slots.py` the slots that are skipped."""
     rig.exchange.faults.latency_s = 300
     write_strategy(rig.up.home, "hangs", exchange="kraken", trading_pair="BTC/USD", timeout_s=300)
     (overlap, *_) = rig.until("hangs", "skipped_overlap")
@@ -79,6 +83,7 @@ def test_an_exchange_that_hangs_delays_nobody_elses_runs(rig: Rig) -> None:
 
 
 def test_a_strategy_is_paused_after_failures_in_a_row_and_counts_from_zero_when_resumed(rig: Rig) -> None:
+    """In `make test`, `test_after_run.py` has it."""
     write_strategy(rig.up.home, "fails", exchange="nowhere", max_failures=2)
     before = rig.config("fails")
     rig.up.until(lambda: rig.config("fails").get("status") == "paused")
@@ -98,7 +103,6 @@ def test_a_strategy_is_paused_after_failures_in_a_row_and_counts_from_zero_when_
     rig.up.until(lambda: rig.up.log.count("strategy fails is paused after 2 failures in a row") == 2)
 
 
-@pytest.mark.long
 def test_an_exchange_that_is_down_pauses_no_strategy_and_is_told_of(rig: Rig) -> None:
     """In `make test`, `test_after_run.py` and `test_blame.py` have it."""
     rig.exchange.faults = Faults(status=503)
@@ -112,7 +116,6 @@ def test_an_exchange_that_is_down_pauses_no_strategy_and_is_told_of(rig: Rig) ->
     edit(rig.up.home, "waits", status="stopped")
 
 
-@pytest.mark.long
 def test_an_outage_of_claude_backs_off_pauses_nobody_and_ends_by_itself(rig: Rig) -> None:
     """In `make test`, `test_outage.py` has the pauses, `test_slot_run.py` the refusal, `test_blame.py` whose it is."""
     rig.steps[ORCHESTRATOR] = [Fail(529)]
@@ -131,7 +134,6 @@ def test_an_outage_of_claude_backs_off_pauses_nobody_and_ends_by_itself(rig: Rig
     edit(rig.up.home, "asks", status="stopped")
 
 
-@pytest.mark.long
 def test_a_tool_server_that_is_killed_is_started_again_and_runs_wait_for_it(rig: Rig) -> None:
     """In `make test`, `test_supervisor.py` has it."""
     last = rig.up.rows("healthy")[-1]["id"]

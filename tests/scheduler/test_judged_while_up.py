@@ -23,8 +23,10 @@ from runner.scheduler.troubles import Troubles
 from runner.tool_server.client import Tools
 from tests.rigs.fast_clock import FastClock
 from tests.rigs.hand_clock import HandClock
-from tests.rigs.journal_databases import journal_url
+from tests.rigs.journal_databases import journal_url, until_missed
+from tests.rigs.processes import left
 from tests.rigs.running_up import RunningUp
+from tests.scheduler.hand_driven import driven
 from tests.scheduler.slot_homes import Machine, hourly, strategy, write
 from tests.scoring.journal import MadeRun, enter_runs
 
@@ -80,9 +82,11 @@ class Judged:
         return self.machine.folders.read("loses").config.status
 
 
+@pytest.mark.parametrize("resumed", [False, pytest.param(True, marks=pytest.mark.long)])
 async def test_a_strategy_without_skill_is_judged_paused_and_told_and_after_a_resume_judged_anew(
-    home: Path,
+    home: Path, *, resumed: bool
 ) -> None:
+    """In `make test`, `test_skill_stop.py` has what counts after a resume."""
     machine = Machine(home)
     write(home, LOSES)
     machine.adopt(LOSES, BEGIN - timedelta(minutes=30))
@@ -103,6 +107,8 @@ async def test_a_strategy_without_skill_is_judged_paused_and_told_and_after_a_re
         assert summary is not None
         assert summary.fields["strategies"].startswith("loses: 60 signals, 60 judged, 0 right (0 %, base rate ")
 
+        if not resumed:
+            return
         resumed_at = BEGIN + timedelta(days=9)
         judged.scheduled = [machine.folders.set_status("loses", "active")[0]]
         machine.adopt(judged.scheduled[0], resumed_at)
@@ -121,7 +127,7 @@ def notices(home: Path, kind: str) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("killed", [False, pytest.param(True, marks=pytest.mark.long)])
-def test_up_judges_by_itself_names_the_record_so_far_and_sends_one_summary_a_week_also_after_a_kill(
+async def test_up_judges_by_itself_names_the_record_so_far_and_sends_one_summary_a_week_also_after_a_kill(
     home: Path, *, killed: bool
 ) -> None:
     """In `make test`, `test_weekly.py` has the summary after a restart."""
@@ -145,8 +151,10 @@ def test_up_judges_by_itself_names_the_record_so_far_and_sends_one_summary_a_wee
         assert judged() == 13
         machine.folders.set_status("sells", "active")
         running.until(lambda: list((home / "analysis" / "sells").glob("*.md")))
+        children = running.children()
         running.signal(signal.SIGKILL)
         running.process.wait(10)
+        assert left(children, within_s=2.0) == [], "nothing of it runs any more"
     (told,) = notices(home, "signal")
     assert (told["before"], told["signal"]) == ("BUY", "SELL")
     assert told["record"] == "Record so far: 12 judged: too few to say."
@@ -160,3 +168,16 @@ def test_up_judges_by_itself_names_the_record_so_far_and_sends_one_summary_a_wee
     assert summary["week"] == "2026-01-05"
     assert summary["strategies"].startswith("sells: 12 signals, 12 judged, 0 right")
     assert "gone" not in summary["strategies"], "its folder was removed"
+
+    later = clock.now().replace(second=30) + timedelta(minutes=10)
+    until_missed(machine.database)
+    async with driven(machine, later):
+        pass
+    since = machine.slot_store.stored_schedules()["sells"].since.replace(second=0, microsecond=0, tzinfo=None)
+    rows = machine.ask(
+        "SELECT scheduled_at, e.slots FROM executions e WHERE scheduled_at > ? AND e.status <> 'running' ORDER BY 1",
+        since,
+    )
+    accounted = [first + timedelta(minutes=minute) for first, slots in rows for minute in range(slots)]
+    due = range(1, (later.replace(tzinfo=None) - since) // timedelta(minutes=1) + 1)
+    assert accounted == [since + timedelta(minutes=minute) for minute in due], "the next life has each slot once"

@@ -186,7 +186,7 @@ async def test_a_schedule_that_an_older_version_noted_and_this_one_refuses_goes_
     assert machine.slots() == [("missed", "11:00", "11:00", 1), ("abstained", "12:00", "12:00", 1)]
 
 
-@pytest.mark.parametrize("days", [10, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("days", [3, pytest.param(60, marks=pytest.mark.long)])
 async def test_long_stretches_of_a_cron_that_were_missed_are_counted_while_all_else_goes_on(
     home: Path, days: int
 ) -> None:

@@ -16,7 +16,8 @@ from mcp_server.storage.journal.runs import Journal
 from tests.rigs.fast_clock import START
 from tests.rigs.journal_databases import away
 from tests.rigs.running_up import RunningUp, write_strategy
-from tests.scheduler.slot_homes import Machine, hourly
+from tests.scheduler.hand_driven import driven
+from tests.scheduler.slot_homes import Machine, at, hourly, write
 
 pytestmark = pytest.mark.usefixtures("kept_in")
 BOUGHT = Outcome(Status.SUCCESS, Signal("BUY", None, "it rose"))
@@ -113,12 +114,15 @@ def found(folder: Path) -> bytes:
     return b"\n".join(contents)
 
 
-@pytest.mark.parametrize("seed", [1])
-def test_sixty_leftovers_keep_up_from_nothing_and_none_is_lost(home: Path, seed: int) -> None:
-    machine = Machine(home)
+ENDED = (
+    "SELECT e.id, e.status, a.signal FROM executions e LEFT JOIN analysis_results a ON a.execution_id = e.id "
+    "WHERE e.\"trigger\" = 'manual' ORDER BY e.id"
+)
+
+
+def leave(home: Path, machine: Machine, seed: int) -> tuple[Leftovers, Path]:
+    """Put sixty into a home, and three outcomes into its outbox, of which two are broken; return the good one too."""
     journal = Journal(machine.database, Home(home))
-    for name in ("dip", "also"):
-        write_strategy(home, name)
     waiting = [_claimed(journal, START) for _ in range(3)]
     with away(home):
         for claimed in waiting:
@@ -132,17 +136,40 @@ def test_sixty_leftovers_keep_up_from_nothing_and_none_is_lost(home: Path, seed:
     for number in range(60):
         left.put(os.fsencode(home) + b"/" + kinds[number % len(kinds)]())
     _fill(os.fsencode(home / "heartbeat.json"), b'{"problems": ' + b"[" * 100_000)
+    return left, good
+
+
+async def test_sixty_leftovers_keep_a_scheduler_from_nothing_and_none_is_lost(home: Path) -> None:
+    machine = Machine(home)
+    for name in ("dip", "also"):
+        write(home, hourly(name), at("11:30"))
+    left, good = leave(home, machine, 1)
+    async with driven(machine, at("11:59:30")) as up:
+        await up.on(36)
+        problems = up.schedulers[0].problems()
+        assert {"dip", "also"} <= {*up.schedulers[0].schedules.by_name}
+    assert any("could not be read" in problem for problem in problems), problems
+    assert [row[0] for row in machine.slots("dip") + machine.slots("also")] == ["abstained"] * 2
+    assert [row[1:] for row in machine.ask(ENDED)] == [("success", "BUY"), ("error", None), ("error", None)]
+    assert not good.exists()
+    remains = found(home.parent)
+    assert [mark for mark in left.marks if mark not in remains] == [], "nothing is lost"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [1])
+def test_sixty_leftovers_keep_up_from_nothing_and_none_is_lost(home: Path, seed: int) -> None:
+    machine = Machine(home)
+    for name in ("dip", "also"):
+        write_strategy(home, name)
+    left, good = leave(home, machine, seed)
     with RunningUp(home, speed=20, environment={"TRADER_NOTIFY": "json://127.0.0.1:9/"}, warm_server=True) as up:
         up.until(lambda: {row["strategy"] for row in up.rows() if row["status"] == "success"} == {"dip", "also"})
         beat = up.beat()
         assert up.stop() == 0, up.log
     assert {"dip", "also"} <= {*beat["due"]}
     assert any("could not be read" in problem for problem in beat["problems"]), beat["problems"]
-    rows = machine.ask(
-        "SELECT e.id, e.status, a.signal FROM executions e LEFT JOIN analysis_results a ON a.execution_id = e.id "
-        "WHERE e.\"trigger\" = 'manual' ORDER BY e.id"
-    )
-    assert [row[1:] for row in rows] == [("success", "BUY"), ("error", None), ("error", None)]
+    assert [row[1:] for row in machine.ask(ENDED)] == [("success", "BUY"), ("error", None), ("error", None)]
     assert not good.exists()
     remains = found(home.parent)
     assert [mark for mark in left.marks if mark not in remains] == [], "nothing is lost"

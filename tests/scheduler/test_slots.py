@@ -18,7 +18,7 @@ from mcp_server.storage.journal.slot_rows import Accounted, StoredSchedule
 from mcp_server.storage.journal.slots import OVERLAP, Change
 from mcp_server.storage.schema import migrations
 from tests.rigs.forked_script import ForkedScript
-from tests.rigs.journal_databases import BOTH, ON_A_FILE, away, until_missed
+from tests.rigs.journal_databases import ON_A_FILE, away, until_missed
 from tests.scheduler.slot_homes import HELD, Machine, at, claim, hourly, missed, spent
 
 pytestmark = pytest.mark.usefixtures("kept_in")
@@ -46,7 +46,6 @@ def run_slot(machine: Machine, slot: str, after: str, outcome: Outcome = HELD) -
     assert machine.journal.finish(claimed, outcome, at(slot)).waiting is None
 
 
-@BOTH
 def test_a_claim_gives_each_slot_its_row_and_this_runner_the_one_to_run(one: Machine) -> None:
     many = missed("02:00", "09:00", slots=8)
     done = one.slot_store.claim([claim(WHAT, "01:00", "12:00", many, missed("10:00"), missed("11:00"))], at("12:00"))
@@ -113,7 +112,6 @@ def test_a_claim_of_what_is_accounted_for_already_runs_nothing(one: Machine, oth
     assert one.slots() == [("success", "12:00", "12:00", 1)]
 
 
-@BOTH
 def test_two_processes_claim_each_slot_once(one: Machine, home: Path) -> None:
     one.ask("SELECT 1")  # the schema is there before they start
     program = "from tests.scheduler.claiming_process import main; main()"
@@ -177,7 +175,6 @@ def test_missed_slots_in_one_row_are_claimed_anew_after_those_that_have_rows(one
     assert sum(slots for _, _, _, slots in one.slots()) == 9
 
 
-@BOTH
 def test_a_runner_that_was_killed_leaves_its_runs_and_no_others_to_be_ended_as_interrupted(
     one: Machine, other: Machine
 ) -> None:
@@ -331,7 +328,6 @@ def test_a_home_of_the_release_before_slots_goes_on(home: Path) -> None:
     assert machine.ask("SELECT count(*) FROM executions") == [(5,)]
 
 
-@BOTH
 def test_what_another_runner_has_scheduled_stays_due_from_when_it_did(one: Machine, other: Machine) -> None:
     """Else a slot between both moments, which comes due after the second, would have no row."""
     first = StoredSchedule(WHAT.config_json(), at("11:30"), at("11:30"), WHAT.version)
