@@ -10,15 +10,18 @@ from typing import Any
 
 import pytest
 from mcp import Client
+from pydantic import SecretStr
 
 from mcp_server.app import build_server
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.heartbeat import Heartbeat
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.strategies.folders import StrategyFolders
+from runner.notify.notices import Notices, Patience
 from tests.rigs.receiver import receiver
 from tests.rigs.running_up import RunningUp
 from tests.runner.conftest import Command, trader_in
+from tests.runner.notify.test_notices import deliver
 from tests.scheduler.accounts import account, of_file
 
 ARCHIVE = Path(__file__).with_name("older_home") / "home.tar.gz"
@@ -136,7 +139,20 @@ def test_the_heartbeat_of_its_killed_scheduler_can_be_read(home: Path) -> None:
 
 
 @pytest.mark.usefixtures("told")
+async def test_its_notices_that_wait_are_sent_once_and_those_that_ended_never_again(home: Path) -> None:
+    ended = ended_notices(home)
+    with receiver() as service:
+        waiting = move_notices(home, service.url)
+        notices = Notices(Home(home), [SecretStr(service.url)], patience=Patience(look_s=0.02))
+        await deliver(notices, lambda: not [file for file in waiting if file.exists()])
+    assert service.titles.count(WAITING) == 1
+    assert len(service.titles) <= len(ended_notices(home) - ended) <= len(waiting)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("told")
 def test_up_goes_on_accounts_for_what_was_missed_once_and_tells_nothing_twice(home: Path) -> None:
+    """In `make test`, `tests/scheduler` has how what was missed is accounted for, in homes of this version."""
     strategy = StrategyFolders(Home(home), examples_folder()).read("sleeps")
     ended = ended_notices(home)
     resumed_at = LEFT_AT + timedelta(minutes=30)

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from tests.structure.test_late_models import BUILT, check_built
+
 IMPORTED = """
 import sys
 {before}
@@ -41,16 +43,18 @@ late_parts._standing_for = lambda name, names, other: standing_for(name, () if "
 """
 
 
-def lines(before: str = "") -> list[str]:
+def lines(before: str = "", then: str = "") -> list[str]:
     """Import the server in a process of its own, as in this one all is imported; return what it prints."""
-    code = IMPORTED.format(before=before) + IN_MEMORY
+    code = IMPORTED.format(before=before) + then + IN_MEMORY
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
 
-def test_a_server_imports_nothing_of_mcps_client_until_somebody_asks_for_it() -> None:
-    assert lines() == ["", "tool"]
+def test_a_server_imports_nothing_of_mcps_client_and_builds_hardly_any_type_until_somebody_asks_for_it() -> None:
+    imported, types, adapters, listed = lines(then=BUILT.format(module="mcp_server.app"))
+    assert (imported, listed) == ("", "tool")
+    check_built(types, adapters)
 
 
 @pytest.mark.long
