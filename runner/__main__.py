@@ -1,6 +1,7 @@
 """`claude-trader`: the command line for people and schedulers.
 
-A run waits for its tool server, so that is started before typer is imported.
+A run waits for its tool server, so that is started before typer is imported. Nothing looks for garbage until the
+command is known: imports leave little, and to look through all that they have made takes a twentieth of a listing.
 """
 
 import atexit
@@ -13,12 +14,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from mcp_server.errors import BadInput, TraderError
-from mcp_server.storage.home import home_folder
-from mcp_server.storage.owner import become_owner
-
 if TYPE_CHECKING:
-    from runner.cli.help import Helpful
     from runner.tool_server.server_process import ServerProcess
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
@@ -30,6 +26,7 @@ ENDING_S = 0.05
 
 def main() -> None:
     """Run the command line, and end the process."""
+    gc.disable()  # `Commands` enables it
     try:
         run_command_line()
     except SystemExit as end:
@@ -40,6 +37,10 @@ def main() -> None:
 
 def run_command_line() -> None:
     """Run the command line; end with a message and a code instead of a traceback where the failure is known."""
+    from mcp_server.errors import BadInput, TraderError
+    from mcp_server.storage.home import home_folder
+    from mcp_server.storage.owner import become_owner
+
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins with it ignored
     signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))  # both end a run in the same way
     server: ServerProcess | None = None
@@ -50,7 +51,8 @@ def run_command_line() -> None:
             from runner.tool_server.server_process import early_server
 
             server = early_server(sys.argv[2:], home)
-        app = _command_line()
+        from runner.cli.app import app
+
         app(obj=server)
     except TraderError as error:
         from runner.cli.context import fail
@@ -66,16 +68,6 @@ def run_command_line() -> None:
     finally:
         if server is not None:
             server.end()
-
-
-def _command_line() -> "Helpful":
-    """Import the command line without a look for garbage, of which imports leave little."""
-    gc.disable()
-    try:
-        from runner.cli.app import app
-    finally:
-        gc.enable()
-    return app
 
 
 def _leave(code: int) -> None:

@@ -30,11 +30,16 @@ def schema_version(connection: "duckdb.DuckDBPyConnection") -> int:
 
 
 @cache
-def migrations() -> dict[int, str]:
-    """Return every migration of this program, number → SQL: read once, and looked at whenever the file is opened."""
+def migration_files() -> dict[int, Path]:
+    """Return the file of every migration of this program by its number; looked for once, and needed at each opening."""
     folder = Path(__file__).with_name("migrations")
-    files = [file for file in folder.iterdir() if file.name.endswith(".sql")]
-    return {int(file.name.split("_")[0]): file.read_text("utf-8") for file in files}
+    return {int(file.name.split("_")[0]): file for file in folder.iterdir() if file.name.endswith(".sql")}
+
+
+@cache
+def migrations() -> dict[int, str]:
+    """Return every migration of this program, number → SQL."""
+    return {number: file.read_text("utf-8") for number, file in migration_files().items()}
 
 
 def migrate(connection: "duckdb.DuckDBPyConnection", path: Path, *, read_only: bool) -> None:
@@ -46,8 +51,7 @@ def migrate(connection: "duckdb.DuckDBPyConnection", path: Path, *, read_only: b
         Retryable: the file could not be copied or written; nothing was changed.
     """
     present = schema_version(connection)
-    wanted = migrations()
-    newest = max(wanted)
+    newest = max(migration_files())
     if present > newest:
         raise Misconfigured(
             f"The database {str(path)!r} was written by a newer claude-trader (schema {present}, this program knows "
@@ -62,7 +66,7 @@ def migrate(connection: "duckdb.DuckDBPyConnection", path: Path, *, read_only: b
         before = path.with_name(f"{path.name}.schema-{present}")
         translated(connection, path, lambda c: copy_file(c, path, before))
     for version in range(present + 1, newest + 1):
-        transaction(connection, path, _migration(version, wanted[version]))
+        transaction(connection, path, _migration(version, migrations()[version]))
 
 
 def _migration(version: int, sql: str) -> Work[None]:

@@ -85,10 +85,11 @@ class Commands(HelpfulGroup):
         name, command, rest = super().resolve_command(ctx, args)
         if name in LISTINGS:
             _spare_the_time()
+        gc.enable()
         return name, command.whole() if isinstance(command, CommandLine) else command, rest
 
 
 def _spare_the_time() -> None:
-    """Import without a look for garbage, of which imports leave little, and for plugins of pydantic."""
+    """Let nothing look for garbage, unless very much is made, or for plugins of pydantic."""
     gc.set_threshold(100_000)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")

@@ -1,5 +1,6 @@
 """What commands import: a command that only lists or explains starts about as fast as Python and typer do."""
 
+import gc
 import inspect
 import io
 import json
@@ -191,11 +192,22 @@ def test_a_home_that_is_a_file_is_told_and_is_not_taken_for_one_without_a_record
     assert "is in the way" in done.err
 
 
-def test_recorded_signals_are_listed_without_pydantic_duckdbs_package_what_writes_and_rich(home: Path) -> None:
+LISTING = """
+import gc, sys, runner.__main__ as program
+seen = []
+started_with = {name.partition(".")[0] for name in sys.modules}
+sys.addaudithook(lambda event, given: event == "open" and str(given[0]).endswith(".sql") and seen.append("text"))
+gc.callbacks.append(lambda phase, _: seen.append(f"garbage {phase}"))
+program._leave = lambda code: print(*sys.modules, *seen, *(f"at once {name}" for name in started_with & {"mcp_server"}))
+program.main()
+"""
+
+
+def test_recorded_signals_are_listed_without_all_that_they_do_not_need(home: Path) -> None:
+    """That is pydantic, DuckDB's package, rich, what writes, the text of migrations, and a look for garbage."""
     sample_home(home, NOW).close()
-    code = "import sys, runner.__main__ as p\ntry: p.run_command_line()\nexcept SystemExit: print(*sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", code, "signals"], env={**os.environ, "TRADER_HOME": str(home)},
+        [sys.executable, "-c", LISTING, "signals"], env={**os.environ, "TRADER_HOME": str(home)},
         stdout=subprocess.PIPE, text=True, timeout=100, check=True,
     )  # fmt: skip
     assert "eth-two-analysts" in done.stdout
@@ -203,6 +215,20 @@ def test_recorded_signals_are_listed_without_pydantic_duckdbs_package_what_write
     assert "_duckdb" in modules
     writes = {f"mcp_server.storage.journal.{name}" for name in ("rows", "ends", "replay_rows", "slot_history")}
     assert sorted(modules & (ALL | writes | {"stamina", "tenacity", "filelock", "rich.console", "rich.text"})) == []
+    assert modules & {"text", "garbage", "once"} == set()
+
+
+@pytest.mark.parametrize("name", ["up", "mcp", "backtest", "signals"])
+def test_a_command_has_its_garbage_collected(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    group, threshold = typer.main.get_group(app), gc.get_threshold()
+    gc.disable()
+    try:
+        group.resolve_command(typer.Context(group), [name])
+        assert gc.isenabled()
+    finally:
+        gc.enable()
+        gc.set_threshold(*threshold)
 
 
 def test_a_listing_does_not_need_settings_that_are_right(trader: Command, home: Path) -> None:

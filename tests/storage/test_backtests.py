@@ -232,9 +232,9 @@ def test_a_journal_from_before_there_were_backtests_takes_them(
 ) -> None:
     from mcp_server.storage import schema
 
-    known = {number: sql for number, sql in schema.migrations().items() if number < 5}
+    known = {number: file for number, file in schema.migration_files().items() if number < 5}
     with monkeypatch.context() as earlier:
-        earlier.setattr(schema, "migrations", lambda: known)
+        earlier.setattr(schema, "migration_files", lambda: known)
         database.write(lambda connection: connection.execute("UPDATE strategies SET name = name"), anyway=True)
     assert backtests.trials(FAMILY) == ()
     (recorded,) = backtests.record([ROW])
