@@ -78,12 +78,11 @@ class Checkup:
                 "notifications": self._notifications,
                 "memory": partial(facts.memory, claude=bool(claude)),
                 "news": partial(facts.news, self._home, self._settings),
-                "runner": partial(self._runner, strategies),
             }
             for name, check in local.items():
-                threaded = partial(anyio.to_thread.run_sync, check, abandon_on_cancel=True)
-                group.start_soon(self._bounded, name, threaded, self._check_s)
+                group.start_soon(self._bounded, name, _threaded(check), self._check_s)
             group.start_soon(self._through_the_server, exchanges, chains)
+        await self._bounded("runner", _threaded(partial(self._runner, strategies)), self._check_s)
         return [finding for name in order for finding in self._findings.get(name, [])]
 
     async def _bounded(self, name: str, check: Check, within_s: float) -> None:
@@ -150,4 +149,10 @@ class Checkup:
             if not entry.example
         )
         full = no_space(self._home.root) is not None
-        return findings.heartbeat(Heartbeat(self._home.heartbeat).read(), datetime.now(UTC), active, full=full)
+        told = any(each.status == "error" for name in ("database", "journal") for each in self._findings[name])
+        beat = Heartbeat(self._home.heartbeat).read()
+        return findings.heartbeat(beat, datetime.now(UTC), active, full=full, journal_told=told)
+
+
+def _threaded(check: Callable[[], list[Diagnosis]]) -> Check:
+    return partial(anyio.to_thread.run_sync, check, abandon_on_cancel=True)

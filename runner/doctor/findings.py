@@ -263,8 +263,18 @@ def clock(ahead_s: float | None, exchange: str) -> list[Diagnosis]:
     return [Diagnosis("clock", "ok", f"It agrees with {exchange}'s newest price.")]
 
 
-def heartbeat(beat: Beat | None, now: datetime, active: int, *, full: bool = False) -> list[Diagnosis]:
-    """Judge the runner by its heartbeat; `active` is how many strategies wait for a runner, `full` is the disk."""
+def heartbeat(
+    beat: Beat | None, now: datetime, active: int, *, full: bool = False, journal_told: bool = False
+) -> list[Diagnosis]:
+    """Judge the runner by its heartbeat.
+
+    Args:
+        beat: the heartbeat.
+        now: the present (aware).
+        active: how many strategies wait for a runner.
+        full: the disk is full.
+        journal_told: another finding says that the journal cannot be used; the runner's sentence on it is left out.
+    """
     if beat is None:
         if active:
             waiting = "1 active strategy waits" if active == 1 else f"{active} active strategies wait"
@@ -280,9 +290,10 @@ def heartbeat(beat: Beat | None, now: datetime, active: int, *, full: bool = Fal
         problem = f"Process {beat.pid} gave its last sign of life {age_s:.0f} s ago: it has stopped, or hangs."
         remedy = "End it if it still exists, then start `claude-trader up` again."
         return [Diagnosis("runner", "error", problem, remedy)]
+    away = beat.journal_away and journal_told
     problems = [
-        Diagnosis("runner", "warning", problem, "`claude-trader status` says more.") for problem in beat.problems
+        Diagnosis("runner", "warning", problem, "`claude-trader status` says more.") for problem in beat.problems[away:]
     ]
-    return problems or [
-        Diagnosis("runner", "ok", f"Alive (process {beat.pid}), {counted(beat.running, 'run')} in progress.")
-    ]
+    alive = f"Alive (process {beat.pid}), {counted(beat.running, 'run')} in progress."
+    waits = Diagnosis("runner", "skipped", f"{alive} It runs nothing until the journal can be used.")
+    return problems or [waits if away else Diagnosis("runner", "ok", alive)]

@@ -1,5 +1,6 @@
 """What the doctor makes of what it sees: each finding, with its remedy."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -206,3 +207,17 @@ def _beat(ago_s: float, *problems: str) -> Beat:
 def test_the_runner_is_judged_by_its_heartbeat(beat: Beat | None, active: int, status: str, said: str) -> None:
     told = _one(heartbeat(beat, NOW, active))
     assert (told[0], said in told[1], bool(told[2])) == (status, True, status != "ok")
+
+
+@pytest.mark.parametrize(
+    ("problems", "told", "status", "said"),
+    [
+        (["No journal."], True, "skipped", "It runs nothing until the journal can be used."),
+        (["No journal."], False, "warning", "No journal."),
+        (["No journal.", "The disk is full."], True, "warning", "The disk is full."),
+    ],
+)
+def test_that_the_journal_is_away_is_told_once(problems: list[str], told: bool, status: str, said: str) -> None:
+    beat = replace(_beat(1, *problems), journal_away=True)
+    finding = _one(heartbeat(beat, NOW, 1, journal_told=told))
+    assert (finding[0], said in finding[1]) == (status, True)

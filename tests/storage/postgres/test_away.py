@@ -6,6 +6,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import psycopg
 import pytest
 
 from mcp_server.errors import Misconfigured, Retryable
+from mcp_server.storage.heartbeat import Beat, Heartbeat
+from mcp_server.storage.home import Home
 from mcp_server.storage.machine import machine_name
 from mcp_server.storage.postgres import connection as connections
 from mcp_server.storage.postgres.address import PostgresAddress
@@ -318,7 +321,12 @@ def test_status_waits_once_for_a_database_that_does_not_answer(home: Path) -> No
     assert done.json["spent_today_usd"] is None
 
 
-def test_doctor_says_it_too_and_looks_at_the_rest(home: Path) -> None:
+def test_doctor_says_it_once_though_the_runner_knows_it_too_and_looks_at_the_rest(home: Path) -> None:
+    now = datetime.now(UTC)
+    home.mkdir(exist_ok=True)
+    away = "no slot can be claimed: the database could not be used"
+    beat = Beat(os.getpid(), now, now + timedelta(seconds=20), 0, (away, "the disk is slow"), journal_away=True)
+    Heartbeat(Home(home).heartbeat).write(beat)
     done = trader_in(home)(
         "doctor", "--json", TRADER_DATABASE_URL=refused(ExitStack()), TRADER_EXCHANGE="simulated", **NO_CHAIN
     )
@@ -326,3 +334,4 @@ def test_doctor_says_it_too_and_looks_at_the_rest(home: Path) -> None:
     assert "Connection refused" in found["journal"]["said"]
     assert "TRADER_DATABASE_URL" in found["journal"]["remedy"]
     assert found["server"]["status"] == "ok"
+    assert [each["said"] for each in done.json["checks"] if each["check"] == "runner"] == ["the disk is slow"]
