@@ -112,6 +112,23 @@ def test_an_answer_of_an_unknown_form_is_told_on_top_and_shows_nothing_undefined
         assert "undefined" not in opened.page.locator("main").inner_text()
 
 
+def test_where_the_first_answer_is_an_error_nothing_looks_as_if_it_were_loading(site: Site, chromium: Browser) -> None:
+    parts = {"claude-trader/problem": "The disk is away.", "claude-trader/remedy": "Bring it back."}
+    result = {"content": [{"type": "text", "text": "no"}], "isError": True, "_meta": parts}
+    error = json.dumps({"jsonrpc": "2.0", "id": 1, "result": result})
+    with opened_at(site, chromium, "nonsense") as opened:
+        opened.page.route("**/mcp", lambda route: route.fulfill(body=error, content_type="application/json"))
+        for view in ("Strategies", "Costs"):
+            goes(opened, view)
+            heading(opened, view)
+            opened.page.get_by_role("alert").filter(has_text="The disk is away.").wait_for()
+            assert not opened.page.get_by_text("Loading").is_visible()
+            assert not opened.page.locator("main .skeleton").first.is_visible()
+        opened.page.unroute("**/mcp")
+        opened.page.locator("main").get_by_text("Spent today").first.wait_for()
+        assert opened.page.locator("#problems").inner_text() == ""
+
+
 def test_a_strategy_of_an_unknown_name_is_told_with_what_to_do(site: Site, chromium: Browser) -> None:
     with opened_at(site, chromium, "strategy/nobody") as opened:
         opened.page.locator(".notice", has_text="nobody").first.wait_for()
