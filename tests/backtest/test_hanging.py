@@ -53,6 +53,8 @@ class Stuck(WorkingExecutor):
 def test_a_variant_without_end_is_tried_once_more_alone_and_is_then_an_error_in_its_row(
     loses_others: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    moments = iter(range(500))  # who waits without limit comes to their end
+    monkeypatch.setattr(sweeps, "monotonic", lambda: next(moments))
     monkeypatch.setattr(sweeps, "LOOK_S", 0.01)
     monkeypatch.setattr(sweeps, "LEAST_LIMIT_S", 0.0)
     monkeypatch.setattr(sweeps, "LONGEST_TIMES", 0)
