@@ -4,6 +4,8 @@ Some are tried in another form. `make demo` installs, and then runs the demo of 
 the page shows of it is compared. `. .venv/bin/activate` is a PATH here. `claude-trader up` runs an hour behind, at ten
 times the speed, so that signals can be judged at once; when the reader comes back it runs by the machine's clock.
 Backtests prove over few candles that nothing looks ahead, of which the page shows nothing.
+
+What comes from the schedule on is `long`, and not typed in `make test`: those commands have tests of their own there.
 """
 
 import json
@@ -11,7 +13,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +30,7 @@ from tests.runner.conftest import Done, trader_in
 ROOT = Path(__file__).parents[2]
 BLOCKS = blocks((ROOT / "docs" / "tutorial.md").read_text("utf-8"))
 INSTALL, *REST = BLOCKS
+SCHEDULE = next(place for place, block in enumerate(REST) if block.title.startswith("7."))
 UP, BACK, LAST = "claude-trader up", "claude-trader status", "claude-trader strategies remove pulse --yes"
 CLAUDE = Path(claude_agent_sdk.__file__).parent / "_bundled" / "claude"
 
@@ -83,13 +86,19 @@ class Reader:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Block, list[Done]]]:
-    """What came of each command of the page, in its order."""
+def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int], list[Done]]]:
+    """What came of the commands of a block, by its place; those of all blocks before it are typed first."""
     checkout = tmp_path_factory.mktemp("checkout")
     (checkout / "prices.csv").write_text("".join(candle_lines()))
     with ExitStack() as stack:
         reader = Reader(checkout, stack)
-        yield {block: [reader.types(command) for command in block.commands] for block in REST}
+        came: list[list[Done]] = []
+
+        def of(place: int) -> list[Done]:
+            came.extend([reader.types(each) for each in block.commands] for block in REST[len(came) : place + 1])
+            return came[place]
+
+        yield of
 
 
 def test_the_page_begins_with_the_demo() -> None:
@@ -98,8 +107,20 @@ def test_the_page_begins_with_the_demo() -> None:
     assert "\t@$(BIN)/claude-trader demo\n" in makefile
 
 
-@pytest.mark.parametrize("block", REST, ids=lambda block: f"{block.title}: {block.commands[0].splitlines()[0]}")
-def test_every_command_works_and_prints_what_the_page_shows(done: dict[Block, list[Done]], block: Block) -> None:
-    output = "".join(command.out for command in done[block])
-    assert [(command.code, command.err) for command in done[block]] == [(0, "")] * len(block.commands), output
+@pytest.mark.parametrize(
+    ("place", "block"),
+    [
+        pytest.param(
+            place, block,
+            marks=[pytest.mark.long] * (place >= SCHEDULE), id=f"{block.title}: {block.commands[0].splitlines()[0]}",
+        )
+        for place, block in enumerate(REST)
+    ],
+)  # fmt: skip
+def test_every_command_works_and_prints_what_the_page_shows(
+    done: Callable[[int], list[Done]], place: int, block: Block
+) -> None:
+    came = done(place)
+    output = "".join(command.out for command in came)
+    assert [(command.code, command.err) for command in came] == [(0, "")] * len(block.commands), output
     assert missing(block.shown, output) == [], output
