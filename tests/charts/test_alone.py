@@ -36,7 +36,7 @@ def _different_charts(step: int) -> list[Chart]:
     return charts
 
 
-@pytest.mark.parametrize(("step", "times"), [(3, 1), pytest.param(1, 3, marks=pytest.mark.long)])
+@pytest.mark.parametrize(("step", "times"), [(5, 1), pytest.param(1, 3, marks=pytest.mark.long)])
 def test_charts_drawn_in_parallel_are_those_drawn_alone(step: int, times: int) -> None:
     charts = _different_charts(step)
     alone = [draw(each) for each in charts]
@@ -73,9 +73,11 @@ def test_nothing_is_written_into_the_users_home_and_the_users_settings_of_the_li
     assert list(temporary.rglob("*")) == []
 
 
+@pytest.mark.long
 def test_a_home_that_cannot_be_written_changes_nothing_and_is_not_complained_of(
     tmp_path: Path, expected: bytes
 ) -> None:
+    """In `make test`, the test above shows that neither is asked for anything."""
     (no_folder := tmp_path / "file").write_text("a home below a file can't be made, not even by root")
     done = _drawn_by_a_program(HOME=str(no_folder / "home"), MPLCONFIGDIR=str(no_folder / "settings"))
     assert (done.returncode, done.stderr, done.stdout == expected) == (0, b"", True)
