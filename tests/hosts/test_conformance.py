@@ -78,7 +78,9 @@ def test_a_conformance_scenario_passes_but_for_what_is_listed(
     assert faults == DEVIATIONS.get((era, scenario), {})
 
 
+@pytest.mark.long
 def test_the_inspector_finds_every_tool_portable(server: Serving) -> None:
+    """In `make test`, tests/structure/test_portable_schemas.py looks at the schemas for what it would complain of."""
     done = run(
         "@modelcontextprotocol/inspector", "clients/launcher/build/index.js",
         "--cli", server.url, "--method", "tools/list", "--strict",

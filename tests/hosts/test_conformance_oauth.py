@@ -1,4 +1,7 @@
-"""The official scenarios that judge an authorization server; the owner's consent is given by a program here."""
+"""The official scenarios that judge an authorization server; the owner's consent is given by a program here.
+
+They are `long`: in `make test`, tests/http/test_oauth.py asks for what they look at.
+"""
 
 import json
 import os
@@ -40,6 +43,7 @@ def consent(url: str) -> None:
         browser.get(allowed.headers["location"])
 
 
+@pytest.mark.long
 def test_the_scenarios_of_an_authorization_server_pass(tmp_path_factory: pytest.TempPathFactory) -> None:
     listener, port, folder = (
         socket.create_server(("127.0.0.1", 0)),

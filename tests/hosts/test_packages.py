@@ -112,15 +112,25 @@ def _commands() -> set[tuple[str, ...]]:
     }
 
 
-async def test_each_command_starts_the_server(home: Path) -> None:
-    here = Path(sys.executable).parent
-    commands = _commands()
-    assert {Path(command).name for command, *_ in commands} == {"claude-trader-mcp", "uvx", "python"}
+BUNDLE = ("python", str(HOSTS / "bundle" / "server.py"))
+INSTALLED = (("claude-trader-mcp",), ("claude-trader", "mcp"))
+
+
+def test_the_commands_are_those_that_are_tried() -> None:
+    """The next test and test_wheel.py do that; `make long` tries each as it is written."""
     # uvx starts the program that is named like the package
-    programs = {command[1:] if command[0] == "uvx" else command for command in commands}
-    async with anyio.create_task_group() as group:
-        for program, *arguments in {(Path(program).name, *arguments) for program, *arguments in programs}:
-            group.start_soon(_answers, [str(here / program), *arguments], home)
+    programs = [command[1:] if command[0] == "uvx" else command for command in _commands()]
+    assert {(Path(program).name, *arguments) for program, *arguments in programs} == {BUNDLE, *INSTALLED}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [BUNDLE, *(pytest.param(command, marks=pytest.mark.long) for command in INSTALLED)],
+    ids=["bundle", *map(" ".join, INSTALLED)],
+)
+async def test_each_command_starts_the_server(home: Path, command: tuple[str, ...]) -> None:
+    program, *arguments = command
+    await _answers([str(Path(sys.executable).parent / program), *arguments], home)
 
 
 def test_each_address_of_the_page_takes_the_token_as_it_is_sent(home: Path) -> None:

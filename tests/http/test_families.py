@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
@@ -42,13 +43,26 @@ def test_the_families_are_the_folders_of_tools() -> None:
     assert {*FAMILIES} == folders
 
 
-async def test_a_host_over_stdio_is_offered_its_families_alone_and_can_call_no_other(home: Path) -> None:
+def over_stdio(home: Path, families: str) -> Client:
     command = StdioServerParameters(
         command=sys.executable,
-        args=["-P", "-m", "runner", "mcp", "--tools", "market, indicators"],
+        args=["-P", "-m", "runner", "mcp", "--tools", families],
         env={"TRADER_HOME": str(home), "TRADER_EXCHANGE": "simulated"},
     )
-    async with Client(command) as client:
+    return Client(command)
+
+
+@pytest.mark.parametrize(
+    "connected",
+    [
+        pytest.param(lambda home, families: limited(home, *families.split(", ")), id="in this process"),
+        pytest.param(over_stdio, id="over stdio", marks=pytest.mark.long),
+    ],
+)
+async def test_a_host_is_offered_its_families_alone_and_can_call_no_other(
+    home: Path, connected: Callable[[Path, str], Client]
+) -> None:
+    async with connected(home, "market, indicators") as client:
         listed = (await client.list_tools()).tools
         price = answer_of(await client.call_tool("get_price", {"symbol": "BTC/USDT"}))
         refused = await client.call_tool("get_costs", {})
@@ -112,8 +126,8 @@ def test_over_http_the_page_is_left_out_with_the_tools_that_it_calls(
     ("program", "families", "problem"),
     [
         (["mcp_server"], "market,markets", "Did you mean 'market'"),
-        (["mcp_server"], "weather", "Known: "),
-        (["mcp_server"], " , ", "No family of tools is named"),
+        pytest.param(["mcp_server"], "weather", "Known: ", marks=pytest.mark.long),
+        pytest.param(["mcp_server"], " , ", "No family of tools is named", marks=pytest.mark.long),
         (["runner", "mcp"], "journals", "Did you mean 'journal'"),
     ],
 )

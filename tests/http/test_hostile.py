@@ -159,7 +159,14 @@ def _same(answers: Iterator[Answered]) -> Answered:
     return first
 
 
-@pytest.mark.parametrize(("send", "status", "words"), [row[1:] for row in HOSTILE], ids=[row[0] for row in HOSTILE])
+MANY = ("signing in 1,000 times",)
+"""These are `long`: in `make test`, test_attempts.py signs in a hundred times."""
+
+
+@pytest.mark.parametrize(
+    ("send", "status", "words"),
+    [pytest.param(*row, id=what, marks=[pytest.mark.long] * (what in MANY)) for what, *row in HOSTILE],
+)
 def test_a_hostile_request_gets_what_it_should(
     server: Guarded, send: Callable[[Guarded], Answered], status: int, words: str
 ) -> None:

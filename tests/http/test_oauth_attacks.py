@@ -359,7 +359,14 @@ ATTACKS: list[tuple[str, Attack, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("attack", "expected"), [row[1:] for row in ATTACKS], ids=[row[0] for row in ATTACKS])
+MANY = ("a thousand guesses",)
+"""These are `long`: in `make test`, test_attempts.py makes a hundred."""
+
+
+@pytest.mark.parametrize(
+    ("attack", "expected"),
+    [pytest.param(*row, id=what, marks=[pytest.mark.long] * (what in MANY)) for what, *row in ATTACKS],
+)
 async def test_an_attack_comes_to_nothing(home: Path, attack: Attack, expected: str) -> None:
     rig = OAuthRig(home)
     answer = await attack(rig)
