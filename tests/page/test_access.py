@@ -13,9 +13,7 @@ TOO_SMALL = """() => [...document.querySelectorAll("header :is(button, nav a), m
     .map((node) => node.outerHTML)"""
 WIDTH = "document.querySelector('main').firstElementChild.getBoundingClientRect().width"
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
-WHOLE = pytest.mark.parametrize(
-    "whole", [pytest.param(False, id="quick"), pytest.param(True, id="whole", marks=pytest.mark.long)]
-)
+DARK = "rgb(11, 14, 20)"
 HEADINGS = {
     "home": "Strategies",
     "strategy": "btc-trend",
@@ -43,12 +41,12 @@ def in_theme(opened: OpenPage, theme: str) -> None:
 def check(opened: OpenPage, whole: bool) -> None:
     """Look at a view that is open, as large as on a desktop, on a phone, and on the largest screen, in both themes.
 
-    Where this is not whole, axe looks once, at the dark desktop: the tests of each view let it look at the light one.
+    Where this is not whole, all is dark, and axe looks at the desktop: others let it look at the light ones.
     """
     settled(opened)
     assert opened.violations() == []
-    in_theme(opened, "light")
     if whole:
+        in_theme(opened, "light")
         assert opened.violations() == []
     resized(opened, PHONE)
     if whole:
@@ -66,9 +64,9 @@ def test_axe_finds_nothing_and_each_view_fits_any_screen(site: Site, chromium: B
         for name, place in VIEWS.items():
             opened.run(f"location.hash = '#/{place}'")
             heading(opened, HEADINGS[name])
+            assert opened.run(BACKGROUND) == DARK
             check(opened, whole=False)
             resized(opened, DESKTOP)
-            in_theme(opened, "dark")
 
 
 @pytest.mark.long
@@ -78,9 +76,10 @@ def test_axe_finds_nothing_in_either_theme_at_any_size(site: Site, chromium: Bro
         check(opened, whole=True)
 
 
-@WHOLE
-def test_axe_finds_nothing_in_the_past_with_a_problem_on_top(site: Site, chromium: Browser, whole: bool) -> None:
+@pytest.mark.long
+def test_axe_finds_nothing_in_the_past_with_a_problem_on_top(site: Site, chromium: Browser) -> None:
+    """In `make test`, test_slider.py lets axe look at the bar and at what tells of the past."""
     with opened_at(site, chromium, f"strategy/nobody?{PAST}", DESKTOP, dark=True) as opened:
         opened.page.locator("#clock").click()
         opened.page.get_by_role("slider").wait_for()
-        check(opened, whole)
+        check(opened, whole=True)

@@ -120,9 +120,11 @@ def test_it_follows_the_hosts_theme_and_axe_finds_nothing(host: AppHost, page: C
     expect(app.locator("body")).not_to_have_css("background-color", color)
 
 
+@pytest.mark.long
 def test_a_signal_stands_at_the_last_candle_that_it_saw_and_the_reader_goes_back_in_history(
     host: AppHost, page: Conversation
 ) -> None:
+    """In `make test`, test_chart.py and test_strategy.py show that of the same chart on the page."""
     app = page.chart(host)
     page.charted = ""
     in_app(

@@ -1,6 +1,8 @@
 """Costs in a real browser: by day and strategy, the budget, and what is not known shown as unknown."""
 
+import json
 from collections.abc import Iterator
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from mcp_server.domain.timeframes import to_ms
 from mcp_server.settings import ServerSettings
 from tests.http.conftest import guarded
 from tests.page.conftest import NOW, Site
-from tests.page.opening import SIZES, THEMES, heading, opened_at
+from tests.page.opening import FOCUSED, SIZES, THEMES, heading, opened_at
 from tests.page.strategy_facts import answer_of
 from tests.rigs import sample_strategies as names
 from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage
@@ -31,7 +33,7 @@ def table(opened: OpenPage, caption: str) -> dict[str, list[str]]:
 
 
 @SIZES
-def test_costs_stand_by_strategy_and_by_day_as_the_tool_tells_them(
+def test_costs_stand_as_the_tool_tells_them_in_words_too_and_the_keyboard_chooses_the_days(
     site: Site, chromium: Browser, size: tuple[int, int]
 ) -> None:
     answer = answer_of(site, "get_costs")
@@ -47,26 +49,17 @@ def test_costs_stand_by_strategy_and_by_day_as_the_tool_tells_them(
         for day, _, _, cost, missing, *_ in paid:
             assert by_day[day][1:3] == [f"${cost:.2f}", f"{missing} run{'' if missing == 1 else 's'}"]
         assert opened.page.locator(".bars g").count() == 30
-
-
-def test_the_span_is_chosen_by_keyboard_and_stands_in_the_address(site: Site, chromium: Browser) -> None:
-    with opened_at(site, chromium, "costs") as opened:
-        table(opened, "Costs by strategy")
+        region = opened.page.get_by_role("region", name="Costs by strategy")
+        region.focus()
+        assert region.evaluate(FOCUSED)
+        picture = opened.page.get_by_role("img", name="A bar for each of 30 days; the table below has the figures.")
+        assert picture.locator("title").last.text_content().startswith("2026-05-20: $")
         opened.page.get_by_label("Show the last").focus()
         opened.page.keyboard.press("ArrowUp")
         opened.page.locator(".bars g").nth(7).wait_for(state="detached")
         assert opened.page.locator(".bars g").count() == 7
         assert opened.run("location.hash") == "#/costs?days=7"
         assert opened.page.get_by_label("Show the last").input_value() == "7"
-
-
-def test_each_bar_is_told_in_words_and_the_table_is_reached_by_keyboard(site: Site, chromium: Browser) -> None:
-    with opened_at(site, chromium, "costs") as opened:
-        region = opened.page.get_by_role("region", name="Costs by strategy")
-        region.focus()
-        assert region.evaluate("node => node === document.activeElement")
-        picture = opened.page.get_by_role("img", name="A bar for each of 30 days; the table below has the figures.")
-        assert picture.locator("title").last.text_content().startswith("2026-05-20: $")
 
 
 def test_in_the_past_costs_are_those_known_then(site: Site, chromium: Browser) -> None:
@@ -117,6 +110,31 @@ def test_a_budget_is_a_line_and_unknown_costs_stand_beside_known_ones(dear: str,
         assert opened.complaints == []
 
 
+def test_a_day_of_which_the_answer_lacks_rows_is_not_shown_as_cheaper(site: Site, chromium: Browser) -> None:
+    """The rows that a long answer leaves out are taken out of a short one, on its way to the browser."""
+
+    def cut(route: Any) -> None:
+        answer = route.fetch()
+        body = answer.json()
+        content = body["result"]["structuredContent"]
+        if "replay_usd" in content:
+            content |= {"rows": content["rows"][:-1], "note": "It is cut."}
+        route.fulfill(response=answer, body=json.dumps(body))
+
+    *_, (earliest, *_), _ = rows = answer_of(site, "get_costs")["rows"]
+    since = date.fromisoformat(earliest) + timedelta(days=1)
+    with opened_at(site, chromium, "nonsense") as opened:
+        opened.page.route("**/mcp", cut)
+        opened.run("location.hash = '#/costs'")
+        opened.page.get_by_role("heading", name=f"By strategy, since {since}").wait_for()
+        shown = table(opened, "Costs by strategy").values()
+        assert sum(int(cells[0]) for cells in shown) == sum(row[2] for row in rows if row[0] > earliest)
+        assert opened.page.locator(".bars title").first.text_content().startswith(f"{since}: ")
+        assert opened.page.locator("[data-key=note]").inner_text() == "It is cut."
+        opened.page.unroute_all(behavior="ignoreErrors")
+
+
+@pytest.mark.long
 def test_days_for_which_an_answer_has_no_room_are_not_shown_as_free(
     tmp_path_factory: pytest.TempPathFactory, chromium: Browser
 ) -> None:

@@ -52,7 +52,9 @@ def fact(opened: OpenPage, name: str, label: str) -> str:
 
 
 @SIZES
-def test_each_strategy_has_a_card_that_says_how_it_stands(site: Site, chromium: Browser, size: tuple[int, int]) -> None:
+def test_each_strategy_has_a_card_below_what_is_wrong_that_leads_to_it(
+    site: Site, chromium: Browser, size: tuple[int, int]
+) -> None:
     with opened_at(site, chromium, size=size) as opened:
         heading(opened, "Strategies")
         states = {name: card(opened, name).locator(".apart .mark").inner_text() for name in ALL_NAMES}
@@ -69,6 +71,18 @@ def test_each_strategy_has_a_card_that_says_how_it_stands(site: Site, chromium: 
         assert fact(opened, names.NEW, "Last run") == "none yet"
         assert fact(opened, names.ANALYSTS, "Last run").startswith("running")
         assert "stands on top" in card(opened, names.BROKEN).inner_text()
+        problem = opened.page.get_by_role("status").locator(".notice").filter(has_text="'half-written' is broken")
+        problem.wait_for()
+        assert "Correct its files" in problem.inner_text()
+        below = card(opened, names.TREND).bounding_box()
+        assert problem.bounding_box()["y"] < below["y"]
+        examples = opened.page.locator("[data-key=examples]")
+        examples.get_by_role("heading", name="rsi-reversion").wait_for()
+        assert "claude-trader strategies add rsi-reversion" in examples.inner_text()
+        assert not opened.page.locator("[data-key=own]").get_by_text("rsi-reversion").count()
+        card(opened, names.BROKEN).get_by_role("link").focus()
+        opened.page.keyboard.press("Enter")
+        heading(opened, names.BROKEN)
 
 
 @pytest.mark.parametrize(
@@ -82,30 +96,6 @@ def test_how_long_ago_is_told_by_the_servers_clock(site: Site, chromium: Browser
     with chromium.open(site.url, now=NOW + wrong_by) as opened:
         assert "41 seconds ago" in fact(opened, names.TREND, "Last signal")
         assert "in 3 hours" in fact(opened, names.TREND, "Next run")
-
-
-def test_what_is_wrong_stands_on_top(site: Site, chromium: Browser) -> None:
-    with opened_at(site, chromium) as opened:
-        problem = opened.page.get_by_role("status").locator(".notice").filter(has_text="'half-written' is broken")
-        problem.wait_for()
-        assert "Correct its files" in problem.inner_text()
-        below = card(opened, names.TREND).bounding_box()
-        assert problem.bounding_box()["y"] < below["y"]
-
-
-def test_an_example_is_copied_by_a_command(site: Site, chromium: Browser) -> None:
-    with opened_at(site, chromium) as opened:
-        examples = opened.page.locator("[data-key=examples]")
-        examples.get_by_role("heading", name="rsi-reversion").wait_for()
-        assert "claude-trader strategies add rsi-reversion" in examples.inner_text()
-        assert not opened.page.locator("[data-key=own]").get_by_text("rsi-reversion").count()
-
-
-def test_a_card_leads_to_its_strategy_by_keyboard(site: Site, chromium: Browser) -> None:
-    with opened_at(site, chromium) as opened:
-        card(opened, names.PAUSED).get_by_role("link").focus()
-        opened.page.keyboard.press("Enter")
-        heading(opened, names.PAUSED)
 
 
 def test_in_the_past_everything_is_as_it_was(site: Site, chromium: Browser) -> None:

@@ -9,10 +9,10 @@ FIND = "[localStorage.length, document.cookie, history.state, sessionStorage.len
 
 
 def test_nothing_that_a_page_has_stored_is_there_for_the_next(site: Site, chromium: Browser) -> None:
-    with opened_at(site, chromium, "costs") as opened:
+    with opened_at(site, chromium, "nonsense") as opened:
         fresh = opened.run(FIND)
         opened.run(f"{STORE}; sessionStorage.setItem('theirs', '1'); window.theirs = 1")
         context = opened.page.context
-    with opened_at(site, chromium, "costs") as opened:
+    with opened_at(site, chromium, "nonsense") as opened:
         assert opened.page.context is context, "it is kept, as a new one takes a process of its own"
         assert opened.run(FIND) == fresh

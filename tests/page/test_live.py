@@ -77,8 +77,8 @@ def test_what_changes_is_asked_for_within_three_seconds(site: Site, chromium: Br
 
 
 def test_a_lost_connection_is_told_and_comes_back_by_itself(site: Site, chromium: Browser) -> None:
-    with opened_at(site, chromium, MARKET) as opened:
-        heading(opened, "Market")
+    with opened_at(site, chromium, "costs") as opened:
+        heading(opened, "Costs")
         assert opened.page.locator("#status").inner_text() == ""
         with unreachable(opened):
             assert status(opened, "Connection lost. Trying again").get_attribute("role") == "status"
@@ -89,14 +89,14 @@ def test_a_lost_connection_is_told_and_comes_back_by_itself(site: Site, chromium
 def test_a_view_that_was_opened_without_a_connection_is_filled_when_it_is_back(site: Site, chromium: Browser) -> None:
     with opened_at(site, chromium, "nonsense?as_of=2026-05-18T09:30:00Z") as opened:
         with unreachable(opened):
-            opened.run("location.hash = '#/market?symbol=BTC/USDT&as_of=2026-05-18T09:30:00Z'")
+            opened.run("location.hash = '#/costs?as_of=2026-05-18T23:59:00Z'")
             status(opened, "Connection lost")
         status(opened, "Connected again.")
-        opened.page.locator(".chart canvas").first.wait_for()
+        opened.page.get_by_role("region", name="Costs by strategy").wait_for()
 
 
 def test_one_slow_answer_is_no_lost_connection(site: Site, chromium: Browser) -> None:
-    with opened_at(site, chromium, MARKET) as opened:
+    with opened_at(site, chromium, "costs") as opened:
         held: list[Any] = []
 
         def hold(route: Any) -> None:
@@ -108,7 +108,7 @@ def test_one_slow_answer_is_no_lost_connection(site: Site, chromium: Browser) ->
         released = False
         with opened.page.expect_request("**/mcp"):  # its next turn asks, and is not answered
             opened.page.route("**/mcp", hold)
-        heading(opened, "Market")
+        heading(opened, "Costs")
         assert opened.page.locator("#status").inner_text() == ""
         released = True
         with opened.page.expect_response("**/mcp"):

@@ -1,6 +1,7 @@
 """Signing in at the page in a real browser, why it is refused, and how a session ends."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,25 +74,24 @@ def test_who_signs_in_by_the_keyboard_comes_to_the_place_that_was_asked_for(
         assert set(opened.complaints) <= {UNAUTHORIZED}
         opened.page.reload()
         assert is_signed_in(opened)
+        no_script_and_no_address_has_the_secrets(opened)
 
 
-def test_no_script_and_no_address_has_the_token_or_the_session(guarded_page: Guarded, chromium: Browser) -> None:
-    with chromium.open(costs(guarded_page)) as opened:
-        sign_in(opened, WRITES)
-        assert is_signed_in(opened)
-        cookies = {cookie["name"]: cookie for cookie in opened.page.context.cookies()}
-        session = cookies["trader_session"]
-        assert {key: session[key] for key in ("httpOnly", "sameSite", "secure", "path")} == {
-            "httpOnly": True, "sameSite": "Strict", "secure": False, "path": "/",
-        }  # fmt: skip
-        assert 29.9 * 86_400 < session["expires"] - float(opened.run("Date.now() / 1000")) < 30.1 * 86_400
-        assert cookies["trader_browser"]["httpOnly"]
-        assert cookies["trader_browser"]["path"] == "/"
-        assert opened.run("document.cookie") == "trader_signed_in=1"
-        kept = opened.run("JSON.stringify([localStorage, sessionStorage, history.state, document.referrer])")
-        written = f"{kept} {opened.requests} {opened.page.content()} {opened.complaints}"
-        assert WRITES not in written
-        assert session["value"] not in written
+def no_script_and_no_address_has_the_secrets(opened: OpenPage) -> None:
+    """Assert that of one who signed in with READS."""
+    cookies = {cookie["name"]: cookie for cookie in opened.page.context.cookies()}
+    session = cookies["trader_session"]
+    assert {key: session[key] for key in ("httpOnly", "sameSite", "secure", "path")} == {
+        "httpOnly": True, "sameSite": "Strict", "secure": False, "path": "/",
+    }  # fmt: skip
+    assert 29.9 * 86_400 < session["expires"] - float(opened.run("Date.now() / 1000")) < 30.1 * 86_400
+    assert cookies["trader_browser"]["httpOnly"]
+    assert cookies["trader_browser"]["path"] == "/"
+    assert opened.run("document.cookie") == "trader_signed_in=1"
+    kept = opened.run("JSON.stringify([localStorage, sessionStorage, history.state, document.referrer])")
+    written = f"{kept} {opened.requests} {opened.page.content()} {opened.complaints}"
+    assert READS not in written
+    assert session["value"] not in written
 
 
 def test_a_wrong_token_is_refused_in_words_and_the_right_one_taken_then(
@@ -122,11 +122,17 @@ def test_after_too_many_attempts_the_page_says_when_to_try_again(home: Path, chr
         assert button.is_enabled()
 
 
+CLAIMS = ("<b>no</b>", "wait&seconds=1e999", "wait&seconds=<b>", "wait&seconds=99999", "wait")
+
+
+@pytest.mark.parametrize(
+    "claims", [CLAIMS[:2], pytest.param(CLAIMS[2:], marks=pytest.mark.long)], ids=["two", "the others"]
+)
 def test_an_address_that_claims_a_refusal_shows_words_of_the_page_only(
-    guarded_page: Guarded, chromium: Browser
+    guarded_page: Guarded, chromium: Browser, claims: Sequence[str]
 ) -> None:
-    with chromium.open(costs(guarded_page)) as opened:
-        for words in ("<b>no</b>", "wait&seconds=<b>", "wait&seconds=1e999", "wait&seconds=99999", "wait"):
+    with chromium.open("about:blank") as opened:
+        for words in claims:
             opened.page.goto(costs(guarded_page, f"?refused={words}"))
             assert re.search("^The server does not know this token|Try again in (9|99) s", refusal(opened)), words
             assert opened.page.url == costs(guarded_page)
@@ -188,7 +194,14 @@ def test_who_signs_in_at_one_tab_is_signed_in_at_the_other(guarded_page: Guarded
         assert is_signed_in(opened)
 
 
+def test_without_tls_the_page_warns(guarded_page: Guarded, chromium: Browser) -> None:
+    with chromium.open(costs(guarded_page, site=f"http://{PUBLIC}"), fresh=True) as opened:
+        assert "not encrypted" in token_field(opened).locator("xpath=ancestor::section").inner_text()
+
+
+@pytest.mark.long
 def test_without_tls_the_origin_speaks_for_the_page_which_warns(guarded_page: Guarded, chromium: Browser) -> None:
+    """In `make test`, tests/http/test_sign_in.py sends what a browser does then."""
     with chromium.open("about:blank") as opened:
         posted: list[Any] = []
         opened.page.on("request", lambda request: posted.append(request) if request.method == "POST" else None)
@@ -201,9 +214,11 @@ def test_without_tls_the_origin_speaks_for_the_page_which_warns(guarded_page: Gu
         assert not any("sec-fetch-site" in headers for headers in sent)
 
 
+@pytest.mark.long
 def test_behind_tls_the_cookies_are_secure_and_only_this_host_can_set_the_sessions(
     guarded_page: Guarded, chromium: Browser, tmp_path: Path
 ) -> None:
+    """In `make test`, test_sign_in.py reads what the server sends, and test_oauth_consent.py opens a page so."""
     with (
         behind_tls(guarded_page.port, PUBLIC, tmp_path) as port,
         chromium.open("about:blank", ignore_https_errors=True) as opened,

@@ -216,6 +216,28 @@ def test_a_slow_exchange_says_whom_it_waits_for_and_can_be_left(trader: Trader, 
         assert opened.complaints == []
 
 
+def test_a_market_is_chosen_by_keyboard_and_what_is_half_typed_is_none(trader: Trader, chromium: Browser) -> None:
+    with chromium.open(trader.at("market?symbol=BTC/USDT&timeframe=1d&indicators=ema(50)")) as opened:
+        page, symbol = opened.page, opened.page.get_by_role("combobox", name="Market")
+        symbol.focus()
+        page.keyboard.press("Control+a")
+        page.keyboard.type("doge")
+        page.get_by_role("option", name="DOGE/USDT spot").wait_for()
+        chosen = page.locator("[role=option][aria-selected=true]")
+        while "DOGE/USDT spot" not in " ".join(" ".join(chosen.all_inner_texts()).split()):
+            page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**symbol=DOGE%2FUSDT**")
+        page.get_by_role("application", name="DOGE/USDT, 1d").wait_for()
+        symbol.fill("half-typed")
+        page.get_by_role("combobox", name="Exchange").focus()
+        assert symbol.input_value() == "DOGE/USDT"
+        page.get_by_role("button", name="Remove ema(50)").press("Enter")
+        page.wait_for_url("**indicators=none**")
+        assert opened.complaints == []
+
+
+@pytest.mark.long
 def test_all_is_chosen_by_keyboard_and_shared_by_the_address(trader: Trader, chromium: Browser) -> None:
     with chromium.open(trader.at("market?symbol=BTC/USDT&timeframe=1h&indicators=ema(50)")) as opened:
         market, page = MarketPage(opened), opened.page
@@ -268,7 +290,7 @@ def test_all_is_chosen_by_keyboard_and_shared_by_the_address(trader: Trader, chr
 @pytest.mark.parametrize(
     ("size", "themes"),
     [
-        pytest.param(PHONE, ["light"], id="light phone"),
+        pytest.param(PHONE, ["light"], id="light phone", marks=pytest.mark.long),
         pytest.param(PHONE, ["dark"], id="dark phone", marks=pytest.mark.long),
         pytest.param(DESKTOP, ["light", "dark"], id="desktop", marks=pytest.mark.long),
     ],
@@ -276,6 +298,7 @@ def test_all_is_chosen_by_keyboard_and_shared_by_the_address(trader: Trader, chr
 def test_it_fits_its_screen_and_everyone_can_use_it(
     trader: Trader, chromium: Browser, size: tuple[int, int], themes: list[str]
 ) -> None:
+    """In `make test`, test_access.py looks at each screen in the dark, and other tests choose and mistype here."""
     place = "market?symbol=BTC/USDT:USDT&indicators=bbands(20,2);rsi(14);macd"
     with chromium.open(trader.at(place), size) as opened:
         market = MarketPage(opened)
@@ -319,6 +342,7 @@ def test_a_wrong_indicator_is_told_and_the_rest_is_drawn(trader: Trader, chromiu
         ]
         assert chips == ["rsi(14)", "foo(3)", "bbands(20, 2)", "ema(5000)"]
         assert "invented prices" in opened.page.locator("dl.figures").inner_text()
+        assert opened.violations("main > section > *, .notice") == []
         opened.page.get_by_role("combobox", name="Add an indicator").fill("ema(20), ema(50)")
         opened.page.keyboard.press("Enter")
         opened.page.get_by_label("Remove ema(50)").wait_for()

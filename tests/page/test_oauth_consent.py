@@ -161,11 +161,13 @@ def owner(
     return answer
 
 
-@pytest.mark.parametrize("mode", ["auto", pytest.param("legacy", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
 def test_the_sdks_client_connects_in_a_browser_and_calls_a_tool(
     server: Guarded, landing: Landing, chromium: Browser, mode: Literal["auto", "legacy"],
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
+    """In `make test`, the next test has the same client connect."""
     caplog.set_level(logging.INFO, "mcp_server.oauth")
 
     async def work(client: Client) -> Any:

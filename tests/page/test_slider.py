@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
+
 from tests.page.conftest import Site
 from tests.page.opening import goes, heading, opened_at
 from tests.rigs.browser import PHONE, Browser, OpenPage
@@ -54,6 +56,7 @@ def slider(opened: OpenPage) -> Any:
 def test_a_shared_link_shows_the_page_as_of_its_moment(site: Site, chromium: Browser) -> None:
     with opened_at(site, chromium, f"costs?as_of={PAST}") as opened:
         heading(opened, "Costs")
+        assert opened.page.title() == "Costs · Claude Trader"
         asked = moments_asked(opened)
         assert opened.page.locator("#past").inner_text().startswith("You see what was known on 18 May, 09:30.")
         goes(opened, "Strategies")
@@ -121,6 +124,7 @@ def test_a_day_back_and_forth_and_any_moment_by_the_field(site: Site, chromium: 
         assert arrived(opened, is_now) is None
         page.get_by_label("Moment, in your time zone").fill("2026-05-17T08:15")
         assert arrived(opened, is_past) == datetime(2026, 5, 17, 8, 15, tzinfo=UTC)
+        assert opened.violations("#past, .timebar") == []
         page.go_back()
         assert arrived(opened, is_now) is None
         page.get_by_label("Moment, in your time zone").fill("2031-01-01T00:00")
@@ -128,7 +132,12 @@ def test_a_day_back_and_forth_and_any_moment_by_the_field(site: Site, chromium: 
         assert page.locator("#past").is_hidden()
 
 
-def test_the_page_goes_from_slot_to_slot_of_the_strategy_that_is_shown(site: Site, chromium: Browser) -> None:
+@pytest.mark.parametrize(
+    "whole", [pytest.param(False, id="from the past"), pytest.param(True, id="from now", marks=pytest.mark.long)]
+)
+def test_the_page_goes_from_slot_to_slot_of_the_strategy_that_is_shown(
+    site: Site, chromium: Browser, whole: bool
+) -> None:
     slots = site.sample.database.read(
         lambda connection: connection.execute(
             "SELECT DISTINCT coalesce(scheduled_until, as_of) AS slot FROM executions e JOIN strategies s "
@@ -137,11 +146,13 @@ def test_the_page_goes_from_slot_to_slot_of_the_strategy_that_is_shown(site: Sit
         ).fetchall()
     )
     last, before = (slot.replace(tzinfo=UTC, microsecond=0) for (slot,) in slots)
-    with opened_at(site, chromium, "strategy/btc-trend") as opened:
+    begin = "" if whole else f"?as_of={last:%Y-%m-%dT%H:%M:%SZ}"
+    with opened_at(site, chromium, f"strategy/btc-trend{begin}") as opened:
         slider(opened)
         back, forth = (opened.page.get_by_role("button", name=name) for name in ("Last slot", "Next slot"))
-        back.click()
-        assert arrived(opened, is_past) == last
+        if whole:
+            back.click()
+            assert arrived(opened, is_past) == last
         back.click()
         assert arrived(opened, lambda moment: moment is not None and moment < last) == before
         forth.click()

@@ -53,26 +53,6 @@ def _squares(opened: OpenPage) -> Any:
     return opened.page.get_by_role("group", name=re.compile("^Slots, oldest first")).get_by_role("button")
 
 
-@SIZES
-def test_the_head_says_how_a_strategy_stands(site: Site, chromium: Browser, size: tuple[int, int]) -> None:
-    row = row_of(site, ANALYSTS)
-    with opened_at(site, chromium, f"strategy/{ANALYSTS}", size, dark=size == PHONE) as opened:
-        heading(opened, ANALYSTS)
-        expect(_fact(opened, "State")).to_have_text("active")
-        expect(_fact(opened, "Market")).to_have_text("ETH/USDT1h candles on simulatedinvented prices")
-        expect(_fact(opened, "Decided by")).to_have_text("Claude and its sub-agentsevery 1h")
-        expect(_fact(opened, "Next run")).to_have_text("in 59 minutes20 May, 13:00")
-        expect(_fact(opened, "Last run")).to_have_text("running now41 seconds ago")
-        expect(_fact(opened, "Spent today")).to_contain_text("of $2.00 a day")
-        expect(opened.page.get_by_text("Two sub-agents look at ether every hour")).to_be_visible()
-        expect(_rows(opened)).to_have_count(25)
-        if size == PHONE:  # at the desktop test_access.py looks
-            assert opened.violations() == []
-        opened.page.get_by_text(row["record"]).click()
-        for sentence in answer_of(site, "get_performance", strategy_name=ANALYSTS)["summary"]:
-            expect(opened.page.get_by_text(sentence, exact=True)).to_be_visible()
-
-
 def test_a_signal_stands_on_the_last_candle_that_it_saw(site: Site, chromium: Browser) -> None:
     signals = selected(
         site,
@@ -110,9 +90,25 @@ def test_a_signal_stands_on_the_last_candle_that_it_saw(site: Site, chromium: Br
 
 
 @SIZES
-def test_every_slot_is_a_square_that_opens_its_run(site: Site, chromium: Browser, size: tuple[int, int]) -> None:
-    kinds = kinds_of_slots(site, ANALYSTS)
-    with opened_at(site, chromium, f"strategy/{ANALYSTS}", size) as opened:
+def test_the_head_says_how_it_stands_and_every_slot_is_a_square_that_opens_its_run(
+    site: Site, chromium: Browser, size: tuple[int, int]
+) -> None:
+    kinds, row = kinds_of_slots(site, ANALYSTS), row_of(site, ANALYSTS)
+    with opened_at(site, chromium, f"strategy/{ANALYSTS}", size, dark=size == PHONE) as opened:
+        heading(opened, ANALYSTS)
+        expect(_fact(opened, "State")).to_have_text("active")
+        expect(_fact(opened, "Market")).to_have_text("ETH/USDT1h candles on simulatedinvented prices")
+        expect(_fact(opened, "Decided by")).to_have_text("Claude and its sub-agentsevery 1h")
+        expect(_fact(opened, "Next run")).to_have_text("in 59 minutes20 May, 13:00")
+        expect(_fact(opened, "Last run")).to_have_text("running now41 seconds ago")
+        expect(_fact(opened, "Spent today")).to_contain_text("of $2.00 a day")
+        expect(opened.page.get_by_text("Two sub-agents look at ether every hour")).to_be_visible()
+        expect(_rows(opened)).to_have_count(25)
+        if size == PHONE:  # at the desktop test_access.py looks
+            assert opened.violations() == []
+        opened.page.get_by_text(row["record"]).click()
+        for sentence in answer_of(site, "get_performance", strategy_name=ANALYSTS)["summary"]:
+            expect(opened.page.get_by_text(sentence, exact=True)).to_be_visible()
         squares = _squares(opened)
         expect(squares.last).to_have_attribute("aria-label", re.compile("20 May, 12:00: running now"))
         expect(squares.last).to_have_attribute("tabindex", "0")

@@ -111,7 +111,12 @@ def test_files_are_readable_and_two_versions_compared(site: Site, chromium: Brow
         opened.page.get_by_role("combobox", name="to", exact=True).select_option(versions[1])
         expect(difference.locator("ins").first).to_have_text("close > ema_20 AND rsi_14 < 65")
         assert opened.violations("main [data-key=difference], main select") == []
-        # a keyboard goes from part to part, and the address follows
+
+
+@pytest.mark.long
+def test_a_keyboard_goes_from_part_to_part_and_the_address_follows(site: Site, chromium: Browser) -> None:
+    """In `make test`, a click does so in the past."""
+    with opened_at(site, chromium, f"strategy/{TREND}?tab=files") as opened:
         opened.page.get_by_role("link", name="Record", exact=True).focus()
         opened.page.keyboard.press("Enter")
         expect(opened.page.get_by_text("Equity of its record")).to_be_visible()
@@ -147,6 +152,7 @@ def test_all_of_it_is_as_of_the_moment_of_the_slider(site: Site, chromium: Brows
 def test_what_is_out_of_order_says_what_to_do_and_leaves_the_rest(site: Site, chromium: Browser) -> None:
     with opened_at(site, chromium, "strategy/nowhere") as opened:
         expect(opened.page.get_by_text("Unknown strategy 'nowhere'.").first).to_be_visible()
+        assert opened.page.title() == "nowhere · Claude Trader"
         expect(opened.page.get_by_role("link", name="See all strategies")).to_be_visible()
         expect(opened.page.get_by_role("navigation", name="Parts of this strategy")).to_be_hidden()
         opened.run(f"location.hash = '#/strategy/{BROKEN}'")
@@ -165,10 +171,10 @@ def test_what_is_out_of_order_says_what_to_do_and_leaves_the_rest(site: Site, ch
         assert not kinds_of_slots(site, NEW)
 
 
-@pytest.mark.parametrize(
-    "texts", [TEXTS[5:47:4], pytest.param(TEXTS[3:47], marks=pytest.mark.long)], ids=["few", "all"]
-)
-def test_texts_of_strangers_are_shown_as_texts(site: Site, chromium: Browser, texts: list[str]) -> None:
+@pytest.mark.long
+def test_texts_of_strangers_are_shown_as_texts(site: Site, chromium: Browser) -> None:
+    """In `make test`, test_hostile_page.py shows others in this view, and test_news.py some of a run."""
+    texts = TEXTS[3:47]
     rules = {"timeframe": "15m", "indicators": ["rsi(14)"], "buy": "crosses_above(rsi_14, 30)"}
     config = {"trading_pair": "DOGE/USDT", "exchange": "simulated", "interval": "15m", "rules": rules}
     name = f"hostile-{len(texts)}"

@@ -3,13 +3,13 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from starlette.staticfiles import StaticFiles
 
-from tests.rigs.browser import DESKTOP, Browser, browser
+from tests.rigs.browser import DESKTOP, Browser
 from tests.rigs.loopback import served
 from tests.rigs.sampled import some_or_all
 from tests.structure.site_check import faults
@@ -41,12 +41,6 @@ def site(project: Path) -> Path:
     return project / "build" / "site"
 
 
-@pytest.fixture(scope="module")
-def opened() -> Iterator[Browser]:
-    with browser() as opened:
-        yield opened
-
-
 def test_the_site_has_every_page_and_no_fault(site: Path) -> None:
     assert faults(site) == []
     built = {file.parent.relative_to(site).as_posix() for file in site.rglob("index.html")}
@@ -54,10 +48,10 @@ def test_the_site_has_every_page_and_no_fault(site: Path) -> None:
 
 
 @pytest.mark.parametrize("places", some_or_all(WIDEST, len(WIDEST)))
-def test_a_page_fits_the_screen_and_asks_nobody_else(site: Path, opened: Browser, places: Sequence[str]) -> None:
+def test_a_page_fits_the_screen_and_asks_nobody_else(site: Path, chromium: Browser, places: Sequence[str]) -> None:
     with served(StaticFiles(directory=site, html=True)) as url:
         for place in places:
-            with opened.open(f"{url}/{place}", DESKTOP) as page:
+            with chromium.open(f"{url}/{place}", DESKTOP) as page:
                 assert not page.is_wider_than_the_screen(), place
                 page.page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
                 assert not page.is_wider_than_the_screen(), place

@@ -5,7 +5,6 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from mcp_server.domain.report.backtest_trades import MOST_ROWS
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.storage.assets import backtest_page_assets
 from tests.rigs.backtests import CONFIG, alternating, answer_of, backtest_of, sample_backtest
-from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage, browser
+from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage
 from tests.rigs.random_walk import random_walk
 
 HOSTILE = "</script><script>window.hurt = 1</script><img src=x onerror='window.hurt = 1'> \"quoted\" & 'so'"
@@ -44,12 +43,6 @@ def data_of(page: str) -> dict[str, Any]:
     (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
     data: dict[str, Any] = json.loads(text)
     return data
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +121,7 @@ def _ruined() -> Simulated:
 @pytest.mark.parametrize(
     "made",
     [
-        pytest.param(sample_backtest(100, 5, price=1e-8), id="tiny prices"),
+        pytest.param(sample_backtest(100, 5, price=1e-8), id="tiny prices", marks=pytest.mark.long),
         pytest.param(backtest_of(random_walk(50), np.zeros(50, dtype=np.int8)), id="no trade", marks=pytest.mark.long),
         pytest.param(backtest_of(random_walk(1), np.ones(1, dtype=np.int8)), id="one candle"),
         pytest.param(_ruined(), id="ruined", marks=pytest.mark.long),
