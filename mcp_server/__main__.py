@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--collect-news", action="store_true", help="with --http: collect news, unless TRADER_NEWS is off"
     )
-    parser.add_argument("--for-a-run", action="store_true", help="with --http: import at once what a run needs")
+    parser.add_argument("--for-a-run", action="store_true", help="with --http: offer tools alone, for one run")
     return parser
 
 
@@ -181,7 +181,7 @@ def _composed(arguments: argparse.Namespace) -> Callable[[], None]:
         once_listed=ahead,
         for_a_run=arguments.for_a_run,
     )
-    page = arguments.tools is None or whole(arguments.tools)
+    page = not arguments.for_a_run and (arguments.tools is None or whole(arguments.tools))
     where, once_up = (arguments.host, arguments.port), collecting.begin if collecting else None
     return partial(serve, server, health, settings, *where, parent=parent, page=page, once_up=once_up)
 

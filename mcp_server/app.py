@@ -24,8 +24,6 @@ from mcp_server.market.market import Market
 from mcp_server.moment import DEADLINE_S
 from mcp_server.news.news import News
 from mcp_server.once_listed import OnceListed, run_imports
-from mcp_server.prompts.apps import apps
-from mcp_server.prompts.offer import offer
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
@@ -68,11 +66,12 @@ def build_server(
         journal_in: so for what keeps the journal.
         families: of which tools are offered; None: all. Strategies may name the others too, as runs have other servers.
         once_listed: work to do, step by step, once the list of tools or a first call was answered; see `OnceListed`.
-        for_a_run: in its place, begin at the start what a run needs, as that is what it is started for.
+        for_a_run: offer tools alone, and in place of that work begin at the start what a run needs.
     """
     files = tool_files()
     families = frozenset(FAMILIES) if families is None else families
     offered = files.of(families)
+    pages = whole(families) and not for_a_run
     kit = replace(
         make_kit(settings, files, clock=clock, database=database, journal_in=journal_in), offered=frozenset(offered)
     )
@@ -88,7 +87,7 @@ def build_server(
             await kit.close()
 
     def tool(file: ToolFile) -> StrictTool:
-        return StrictTool.of(file if whole(families) else replace(file, page=None), kit, kit.seen_calls)
+        return StrictTool.of(file if pages else replace(file, page=None), kit, kit.seen_calls)
 
     tools = ToolsOnDemand(offered, tool)
     ahead = OnceListed(run_imports(tools, offered) if for_a_run else once_listed)
@@ -99,7 +98,7 @@ def build_server(
             title="Claude Trader",
             version=version("claude-trader"),
             instructions=INSTRUCTIONS.format(about=offered_about(families)),
-            extensions=[*([apps()] if whole(families) else []), *_for_the_runner(settings, kit)],
+            extensions=[*(_apps() if pages else []), *_for_the_runner(settings, kit)],
             lifespan=lifespan,
             log_level="WARNING",
             request_state_security=NOTHING_SEALED,
@@ -108,9 +107,18 @@ def build_server(
 
     server = without("rich", bare)  # it would set up logs with it; ours have their handler
     server._tool_manager = tools
-    offer(server, kit, offered, families)
+    if not for_a_run:
+        from mcp_server.prompts.offer import offer
+
+        offer(server, kit, offered, families)
     server.middleware.append(ahead)
     return server
+
+
+def _apps() -> "list[Extension]":
+    from mcp_server.prompts.apps import apps  # a run shows no pages
+
+    return [apps()]
 
 
 def _for_the_runner(settings: ServerSettings, kit: Kit) -> "list[Extension]":

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+from mcp_types.version import LATEST_MODERN_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -42,6 +45,8 @@ def run_imports(tools: ToolManager, names: Iterable[str]) -> Iterator[None]:
     """Import what a run by rules needs, then make all tools, which a run by Claude lists; a step at a time."""
     tools.get_tool("evaluate_strategy")
     yield
+    _build_what_checks_a_call()
+    yield
     for module in RULES:
         import_module(module)
         yield
@@ -52,6 +57,16 @@ def run_imports(tools: ToolManager, names: Iterable[str]) -> Iterator[None]:
     for name in names:
         tools.get_tool(name)
         yield
+
+
+def _build_what_checks_a_call() -> None:
+    """Import the models of the protocol's version that a runner speaks, and build those of a call and its answer."""
+    from mcp_types.methods import serialize_server_result, validate_client_request
+    from pydantic import ValidationError
+
+    for check in (validate_client_request, serialize_server_result):
+        with suppress(ValidationError):  # which is how they answer to nothing
+            check("tools/call", LATEST_MODERN_VERSION, {})
 
 
 class OnceListed:

@@ -1,12 +1,13 @@
 """The server of mcp without its ciphers, which seal what a client is to send back: our tools ask for nothing.
 
-It comes without mcp's client and uvicorn's command line, too. All of it would take memory, and a tenth of a start.
+It comes without mcp's client and uvicorn's command line, too, and each version of the protocol comes when somebody
+speaks it. All of it would take memory, and a fifth of a start.
 """
 
 from typing import NoReturn
 
 from mcp_server.domain.late_models import built_when_used
-from mcp_server.domain.late_parts import given_when_asked, import_with_late_parts
+from mcp_server.domain.late_parts import MODELS, given_when_asked, import_with_late_parts
 
 CIPHERS = {
     "cryptography.exceptions": ("InvalidTag",),
@@ -27,11 +28,14 @@ CLIENT = {
 
 COMMAND_LINE = {"uvicorn.main": ("main", "run")}
 
+WIRE_MODELS = {"mcp_types._v2025_11_25": MODELS, "mcp_types._v2026_07_28": MODELS}
+"""What a request is checked by, for each version of the protocol: a host speaks one."""
+
 OTHERS = {"uvicorn.main": "uvicorn.server", "httpx2": "httpx2"}
 """Where uvicorn's class of a server is. Of httpx2 mcp's server uses nothing before it offers a resource of the web."""
 
 with built_when_used():
-    import_with_late_parts("mcp.server", {**CIPHERS, **CLIENT, **COMMAND_LINE}, OTHERS)
+    import_with_late_parts("mcp.server", {**CIPHERS, **CLIENT, **COMMAND_LINE, **WIRE_MODELS}, OTHERS)
     import mcp
     import uvicorn
 

@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter
 
 _made = TypeAdapter.__init__
+
+_ONE_THREAD = RLock()
+"""Of two at once, the one that ends last would leave all models late that the other has made so."""
 
 
 @contextmanager
@@ -15,14 +19,15 @@ def built_when_used() -> Iterator[None]:
 
     MCP's types are some five hundred models for all versions of the protocol, of which a process uses a dozen.
     """
-    before = BaseModel.model_config.get("defer_build", False)
-    BaseModel.model_config["defer_build"] = True  # which a model takes over when it is defined
-    TypeAdapter.__init__ = _made_late  # type: ignore[method-assign, assignment]
-    try:
-        yield
-    finally:
-        BaseModel.model_config["defer_build"] = before
-        TypeAdapter.__init__ = _made  # type: ignore[method-assign]
+    with _ONE_THREAD:
+        before = BaseModel.model_config.get("defer_build", False)
+        BaseModel.model_config["defer_build"] = True  # which a model takes over when it is defined
+        TypeAdapter.__init__ = _made_late  # type: ignore[method-assign, assignment]
+        try:
+            yield
+        finally:
+            BaseModel.model_config["defer_build"] = before
+            TypeAdapter.__init__ = _made  # type: ignore[method-assign]
 
 
 def _made_late(

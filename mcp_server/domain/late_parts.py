@@ -1,9 +1,9 @@
 """Imports a library without parts that it names and hardly ever uses: each is imported when it is first called."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -20,16 +20,45 @@ class LatePart:
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Call it itself."""
-        return getattr(import_module(self._module), self._name)(*arguments, **named)
+        return self._itself()(*arguments, **named)
 
     def __instancecheck__(self, instance: object) -> bool:
         """Return whether something is an instance of it: nothing is, before it has been imported."""
         module = sys.modules.get(self._module)
         return module is not None and isinstance(instance, getattr(module, self._name))
 
+    def _itself(self) -> Any:
+        return getattr(import_module(self._module), self._name)
+
+
+class LateModel(LatePart):
+    """Stands for a model of pydantic, or a type of several, that checks data and is asked for nothing else.
+
+    The models of its module are imported with the first that is used, and each is built when it is used itself.
+    """
+
+    def model_validate(self, *arguments: Any, **named: Any) -> Any:
+        """Check data by the model itself."""
+        return self._itself().model_validate(*arguments, **named)
+
+    def __get_pydantic_core_schema__(self, _: object, schema_of: Callable[[Any], Any]) -> Any:
+        """Return the schema of the type itself, for an adapter that is first used."""
+        return schema_of(self._itself())
+
+    def _itself(self) -> Any:
+        if self._module not in sys.modules:
+            from mcp_server.domain.late_models import built_when_used  # who has no late models imports no pydantic
+
+            with built_when_used():
+                import_module(self._module)
+        return super()._itself()
+
 
 Parts = Mapping[str, tuple[str, ...]]
 """What is imported of each module, by the module's name."""
+
+MODELS: tuple[str, ...] = ("models",)
+"""In place of names: all names of the module, each of which is a `LateModel`."""
 
 Others = Mapping[str, str]
 """Modules whose other names are those of a second one, which is imported when one of them is asked for."""
@@ -88,10 +117,20 @@ def given_when_asked(package: ModuleType, parts: Parts) -> None:
 
 def _standing_for(module: str, names: tuple[str, ...], other: str | None) -> ModuleType:
     stand_in = ModuleType(module)
+    if names is MODELS:
+        vars(stand_in)["__getattr__"] = partial(_late_model, module)
+        return stand_in
     vars(stand_in).update({name: LatePart(module, name) for name in names})
     if other is not None:
         vars(stand_in)["__getattr__"] = partial(_of_another, stand_in, other)
     return stand_in
+
+
+@cache
+def _late_model(module: str, name: str) -> LateModel:
+    if name.startswith("__"):  # what Python's own import asks a module for
+        raise AttributeError(name)
+    return LateModel(module, name)
 
 
 def _of_another(stand_in: ModuleType, other: str, name: str) -> Any:

@@ -6,10 +6,23 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
-from mcp_server.domain.late_parts import LatePart, given_when_asked, import_with_late_parts, late_parts
+from mcp_server.domain.late_parts import MODELS, LatePart, given_when_asked, import_with_late_parts, late_parts
 
 PARTS = {"heavy.part": ("thing",)}
+
+PRICES = """
+from pydantic import BaseModel
+
+class Price(BaseModel):
+    price: float
+
+class Free(BaseModel):
+    free: bool
+
+Any = Price | Free
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +65,25 @@ def test_a_library_that_needs_more_of_a_module_that_comes_late_as_a_whole_is_imp
     (library / "second.py").write_text("from heavy.part import more\n")
     import_with_late_parts("library", PARTS, {"heavy.part": "heavy.part"})
     assert import_module("library").second.more == 1
+
+
+def test_models_that_come_late_are_imported_with_the_first_that_is_used_and_each_is_built_for_itself(
+    library: Path,
+) -> None:
+    (library / "first.py").write_text("import library.wire as wire\nprice, price_or_free = wire.Price, wire.Any\n")
+    (library / "wire.py").write_text(PRICES)
+    import_with_late_parts("library", {"library.wire": MODELS})
+    first = import_module("library").first
+    assert "library.wire" not in sys.modules
+    with pytest.raises(ValidationError):
+        first.price.model_validate({"price": "much"})
+    wire = import_module("library.wire")
+    assert (wire.Price.__pydantic_complete__, wire.Free.__pydantic_complete__) == (True, False)
+    adapter = TypeAdapter[object](first.price_or_free)
+    assert adapter.validate_python({"free": True}) == wire.Free(free=True)
+    assert adapter.dump_python(wire.Price(price=2)) == {"price": 2.0}
+    with pytest.raises(ValidationError):
+        adapter.validate_python({"cost": 2})
 
 
 def test_who_asks_a_package_for_a_late_part_or_for_its_module_gets_it_as_without_us(library: Path) -> None:

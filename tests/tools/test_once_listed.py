@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,22 +29,25 @@ PYTHON_S = 0.005
 IMPORTED_AHEAD = """
 import sys
 import anyio
+from mcp_server.app import build_server, tool_files  # before mcp, which is imported in parts
 from mcp import Client
-from mcp_server.app import build_server, tool_files
+from mcp_types.version import LATEST_MODERN_VERSION
 from mcp_server.once_listed import run_imports
 from mcp_server.settings import ServerSettings
 
 async def main():
     server = build_server(ServerSettings.load())
     list(run_imports(server._tool_manager, tool_files()))
-    async with Client(server) as client:
+    assert "mcp_types._v2026_07_28" in sys.modules
+    assert "mcp_types._v2025_11_25" not in sys.modules, "no run speaks it"
+    async with Client(server, mode=LATEST_MODERN_VERSION) as client:
         before = set(sys.modules)
         await client.list_tools()
         await client.call_tool("get_price", {"symbol": "BTC/USDT"})
         result = await client.call_tool("evaluate_strategy", {"strategy_name": "rsi-reversion"})
         assert not result.is_error
         assert "duckdb" not in sys.modules  # its layer in Python takes 3 MB and 60 ms, and rules need none of it
-        ours = ("mcp_server.", "numpy", "duckdb", "talib")
+        ours = ("mcp_server.", "numpy", "duckdb", "talib", "mcp_types")
         print(*sorted(name for name in set(sys.modules) - before if name.startswith(ours)))
 
 anyio.run(main)
@@ -117,6 +121,32 @@ async def test_a_server_for_a_run_begins_before_any_request_and_only_it(
         assert await happened(steps.all_done)
         await client.list_tools()
     assert others.threads == []
+
+
+async def test_a_server_for_a_run_offers_the_same_tools_and_nothing_else(settings: ServerSettings) -> None:
+    tools = {}
+    for for_a_run in (False, True):
+        async with Client(build_server(settings, for_a_run=for_a_run)) as client:
+            tools[for_a_run] = (await client.list_tools()).tools
+            offered = client.server_capabilities.extensions or {}
+            assert bool((await client.list_prompts()).prompts) is not for_a_run
+            assert bool((await client.list_resource_templates()).resource_templates) is not for_a_run
+            assert bool(offered) is not for_a_run
+    pages = {"ui", "ui/resourceUri"}
+    assert any(pages & (tool.meta or {}).keys() for tool in tools[False])
+    assert not any(pages & (tool.meta or {}).keys() for tool in tools[True])
+    without = [[tool.model_copy(update={"meta": None}) for tool in listed] for listed in tools.values()]
+    assert without[0] == without[1]
+
+
+@pytest.mark.parametrize("for_a_run", [False, True])
+def test_a_server_for_a_run_has_no_page(home: Path, monkeypatch: pytest.MonkeyPatch, for_a_run: bool) -> None:
+    monkeypatch.setattr(Engine, "start", lambda _: None)
+    monkeypatch.setattr(app, "build_server", lambda *_, **__: None)
+    arguments = ["--http", "--port", "0", *(["--for-a-run"] * for_a_run)]
+    serving = program._composed(program._parser().parse_args(arguments))
+    assert isinstance(serving, partial)
+    assert serving.keywords["page"] is not for_a_run
 
 
 def test_what_a_run_needs_is_all_imported_ahead(home: Path) -> None:
