@@ -81,7 +81,11 @@ def test_every_entry_is_described(name: str) -> None:
     assert entry.sources <= len(entry.inputs)
     assert len(set(entry.outputs)) == len(entry.outputs)
     assert all(p.low <= p.default <= p.high for p in entry.parameters)
-    assert parse_spec(entry.signature).parameters == parse_spec(name).parameters
+
+
+@pytest.mark.parametrize("name", sampled(catalog.names(), 6))
+def test_a_name_alone_means_what_its_signature_says(name: str) -> None:
+    assert parse_spec(catalog.find(name).signature).parameters == parse_spec(name).parameters
 
 
 def test_no_meaning_is_of_nothing_and_none_is_told_twice() -> None:

@@ -13,6 +13,7 @@ def processes_in(folder: Path) -> list[psutil.Process]:
     return [process for process in psutil.process_iter(["cmdline"]) if str(folder) in (process.info["cmdline"] or [])]
 
 
+@pytest.mark.long
 def test_a_server_keeps_what_was_committed_through_a_kill_and_is_nobodys() -> None:
     with Postgres() as server:
         folder, url = server.folder, server.new_database()

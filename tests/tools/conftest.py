@@ -89,7 +89,7 @@ def drawn_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the tool's process be this one: to start one takes seconds, and two tests do. Its proof makes two cuts.
+    """Let the tool's process be this one: to start one takes seconds, and one test does. Its proof makes two cuts.
 
     By the clock it would make as many as it has time for, so that no two answers were the same.
     """

@@ -85,6 +85,7 @@ async def test_the_answer_is_what_the_pure_function_computes_and_is_short(client
     assert answer["summary"][0] in block.text
 
 
+@pytest.mark.usefixtures("in_this_process")
 async def test_the_answer_to_default_arguments_stays_under_4000_bytes_and_has_every_fixed_key(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

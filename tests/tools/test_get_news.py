@@ -41,8 +41,9 @@ async def ask(home: Path, desk: NewsDesk) -> AsyncIterator[Ask]:
 def collect(desk: NewsDesk, until_ms: int) -> None:
     """Let a quiet feed be read every half an hour until a moment, so that collection has no gap."""
     times = [*range(desk.now_ms, until_ms, 30 * MINUTE), until_ms]
-    rows = [["theblock", naive(from_ms(at_ms)), "ok", 0] for at_ms in times]
-    desk.database.write(lambda c: c.executemany("INSERT INTO news_fetches VALUES (?, ?, ?, ?)", rows) and None)
+    rows = ", ".join(["('theblock', ?, 'ok', 0)"] * len(times))  # one statement for each would take ten times as long
+    moments = [naive(from_ms(at_ms)) for at_ms in times]
+    desk.database.write(lambda c: c.execute(f"INSERT INTO news_fetches VALUES {rows}", moments) and None)
     desk.now_ms = until_ms + 1000
 
 

@@ -18,6 +18,7 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.rows import Run
 from mcp_server.storage.journal.runs import Journal
+from tests.rigs.sampled import sampled
 from tests.rigs.stand_in_exchange import StandInExchange
 from tests.storage.test_database import held_by_a_shell
 from tests.tools.conftest import NOW, Ask, Told, answer_of
@@ -380,15 +381,18 @@ async def test_a_schedule_that_is_often_due_is_told_in_whole_numbers(ask: Ask) -
 
 @pytest.mark.parametrize(
     ("cron", "basis"),
-    [
-        ("0 8 * * *", "1 run a day; "),
-        ("0 8,20 * * *", "2 runs a day; "),
-        ("0 8 * * mon", "a run every 7 days; "),
-        ("0 0 1 1 *", "a run every 365 days; "),
-        ("0 0 1 * *", "a run every 30 days; "),
-        ("0 8 * * mon-fri", "a run every 1.4 days; "),
-        ("*/5 * * * *", "288 runs a day; "),
-    ],
+    sampled(
+        [
+            ("0 8 * * *", "1 run a day; "),
+            ("0 8,20 * * *", "2 runs a day; "),
+            ("0 8 * * mon", "a run every 7 days; "),
+            ("0 8 * * mon-fri", "a run every 1.4 days; "),
+            ("0 0 1 1 *", "a run every 365 days; "),
+            ("0 0 1 * *", "a run every 30 days; "),
+            ("*/5 * * * *", "288 runs a day; "),
+        ],
+        3,
+    ),
 )
 async def test_how_often_it_runs_is_told_as_people_say_it(ask: Ask, cron: str, basis: str) -> None:
     config = {"trading_pair": "BTC/USDT", "cron": cron}
