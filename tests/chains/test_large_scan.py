@@ -63,7 +63,7 @@ def sent(request: pytest.FixtureRequest) -> Iterator[Sent]:
 async def test_each_transfer_above_the_threshold_is_found_once_and_the_sums_are_right(
     home: Path, sent: Sent, limit: int
 ) -> None:
-    minutes = sent.blocks * BLOCK_S // 60
+    minutes, limit = sent.blocks * BLOCK_S // 60, limit * sent.blocks // 5_000
     with RpcProxy(sent.chain.url, log_blocks=limit) as endpoint:
         async with asking(home, {"ethereum": [endpoint.url]}, sent.chain.now_ms) as ask:
             answer = await ask(
