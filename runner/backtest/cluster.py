@@ -225,7 +225,7 @@ def _connected(address: str) -> Client:
         ) from None
     except (TypeError, ValueError, RuntimeError) as error:
         raise Misconfigured(
-            f"{address} cannot be connected to: {error}",
+            f"{address} cannot be connected to: {str(error).rstrip('.')}.",
             "Write it like tcp://10.0.0.5:8786. For tls:// name your certificates to Dask: see the guide on scaling.",
         ) from None
 

@@ -51,8 +51,9 @@ def why_unsafe(address: PostgresAddress, timeout_s: float) -> Misconfigured | No
     for server in _servers(parameters):
         if (flaw := _flaw(context, server, timeout_s, shows_own=shows_own)) is not None:
             why, remedy = flaw
+            why = cleaned(why, 300).rstrip(".")
             return Misconfigured(
-                f"The connection to the database {address} is not as safe as it must be: {cleaned(why, 300)}.", remedy
+                f"The connection to the database {address} is not as safe as it must be: {why}.", remedy
             )
     return None
 

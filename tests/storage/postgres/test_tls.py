@@ -120,7 +120,9 @@ def test_a_certificate_of_another_name_or_authority_or_that_is_over_is_told_apar
     assert "unable to get local issuer certificate" in error.problem
     assert error.remedy.startswith("Set sslrootcert to the file")
     server.show(*authority.certificate(NAME))
-    assert "IP address mismatch" in refused(server.address(BEYOND, **known)).problem
+    error = refused(server.address(BEYOND, **known))
+    assert "IP address mismatch" in error.problem
+    assert error.problem.endswith("'."), "one full stop"
     server.show(*authority.certificate(BEYOND, days=-0.5))
     error = refused(server.address(BEYOND, **known))
     assert "certificate has expired" in error.problem
