@@ -7,8 +7,6 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from rich.cells import cell_len, set_cell_size
-
 from mcp_server.domain.text import cleaned, minute, number, percent
 
 if TYPE_CHECKING:
@@ -118,7 +116,7 @@ def _cells(entry: Entry) -> dict[str, Piece]:
 
 def _widths(rows: Sequence[dict[str, Piece]], room: int) -> dict[str, int]:
     """Return the width of each column: a name of a strategy may be cut; the last columns go where all is too narrow."""
-    widths = {name: max(len(name), *(cell_len(row[name][0]) for row in rows)) for name in rows[0]}
+    widths = {name: max(len(name), *(_room_of(row[name][0]) for row in rows)) for name in rows[0]}
     while (excess := sum(widths.values()) + len(GAP) * (len(widths) - 1) - room) > 0:
         if widths.get("strategy", 0) > len("strategy"):
             widths["strategy"] = max(widths["strategy"] - excess, len("strategy"))
@@ -134,7 +132,7 @@ def _line(cells: dict[str, Piece], widths: dict[str, int]) -> list[Piece]:
     for name, cells_wide in widths.items():
         text, style = cells[name]
         text = _cut(text, cells_wide)
-        padding = " " * (cells_wide - cell_len(text))
+        padding = " " * (cells_wide - _room_of(text))
         shown += [(GAP, "")] if shown else []
         shown.append((padding + text if name in RIGHT else text + padding, style))
     return shown
@@ -142,7 +140,27 @@ def _line(cells: dict[str, Piece], widths: dict[str, int]) -> list[Piece]:
 
 def _cut(text: str, room: int) -> str:
     """Return as much of a text as has room, and an ellipsis where that is not all."""
-    return text if cell_len(text) <= room else set_cell_size(text, room - 1) + "…"
+    if _room_of(text) <= room:
+        return text
+    if _is_narrow(text):
+        return text[: max(room - 1, 0)] + "…"
+    from rich.cells import set_cell_size
+
+    return set_cell_size(text, room - 1) + "…"
+
+
+def _room_of(text: str) -> int:
+    """Return how many cells a cleaned text takes; rich's table of them is read only where it may be needed."""
+    if _is_narrow(text):
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _is_narrow(text: str) -> bool:
+    """Return whether each character surely takes one cell, as an ellipsis at the end does."""
+    return text.removesuffix("…").isascii()
 
 
 def entry_keys(*, replayed: bool) -> list[str]:

@@ -1,6 +1,5 @@
 """`claude-trader signals`: recorded signals as a table, as JSON, or as CSV for a spreadsheet."""
 
-import csv
 import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -155,6 +154,8 @@ def _pages(
 
 def _line(cells: list[Any]) -> bytes:
     """Return one record as RFC 4180 has it: it ends in CR LF, also where that is not how lines end here."""
+    import csv
+
     line = io.StringIO(newline="")
     csv.writer(line).writerow(cells)
     return line.getvalue().encode()

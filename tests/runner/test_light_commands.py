@@ -214,7 +214,10 @@ def test_recorded_signals_are_listed_without_all_that_they_do_not_need(home: Pat
     modules = set(done.stdout.splitlines()[-1].split())
     assert "_duckdb" in modules
     writes = {f"mcp_server.storage.journal.{name}" for name in ("rows", "ends", "replay_rows", "slot_history")}
-    assert sorted(modules & (ALL | writes | {"stamina", "tenacity", "filelock", "rich.console", "rich.text"})) == []
+    assert (
+        sorted(modules & (ALL | writes | {"stamina", "tenacity", "filelock", "rich.console", "rich.cells", "csv"}))
+        == []
+    )
     assert modules & {"text", "garbage", "once"} == set()
 
 
