@@ -84,7 +84,7 @@ class Schedules:
         if adopted or first:
             await self._adopt(adopted, now)
             if first:
-                logger.info("%s", self._beginning())
+                logger.info("%s", self._beginning(now))
         self._looked_at = now
         broken = []
         for name in adopted:
@@ -186,14 +186,15 @@ class Schedules:
         except Exception as error:
             self._fail(name, error)
 
-    def _beginning(self) -> str:
+    def _beginning(self, now: datetime) -> str:
         """Say what is scheduled, to whoever has just started it."""
         schedules = sorted(self.by_name.values(), key=lambda schedule: schedule.due)
         if not schedules:
             return "no active strategy yet: `claude-trader strategies add NAME` copies an example; it is picked up here"
         first = schedules[0]
         strategies = "1 strategy is" if len(schedules) == 1 else f"{len(schedules)} strategies are"
-        return f"{strategies} scheduled; next: {first.strategy.name} at {first.due:%Y-%m-%d %H:%M:%S} UTC"
+        when = "now" if first.due <= now else f"at {first.due:%Y-%m-%d %H:%M:%S} UTC"
+        return f"{strategies} scheduled; next: {first.strategy.name} {when}"
 
     def adopted(self) -> dict[str, tuple[str, str]] | None:
         """Return the version of each strategy that was adopted, and `active` or why it is not scheduled.

@@ -36,11 +36,16 @@ async def test_a_new_strategy_begins_with_the_first_slot_after_it_came(home: Pat
     assert machine.slots() == [("abstained", "10:00", "10:00", 1)]
 
 
-async def test_slots_while_nothing_ran_are_missed_with_the_reason_and_the_latest_runs(home: Path) -> None:
+async def test_slots_while_nothing_ran_are_missed_with_the_reason_and_the_latest_runs(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     machine = Machine(home)
     write(home, hourly())
-    assert await up_until(machine, at("08:59:59"), 6) == [at("09:00")]
-    assert await up_until(machine, at("12:20:00"), 1) == [at("12:00")]
+    with caplog.at_level("INFO", logger="runner.scheduler.schedules"):
+        assert await up_until(machine, at("08:59:59"), 6) == [at("09:00")]
+        assert await up_until(machine, at("12:20:00"), 1) == [at("12:00")]
+    begun = [text for text in caplog.messages if "scheduled; next" in text]
+    assert [text.partition("next: ")[2].partition(" ")[2] for text in begun] == ["at 2026-01-05 09:00:05 UTC", "now"]
     assert machine.slots() == [
         ("abstained", "09:00", "09:00", 1),
         ("missed", "10:00", "10:00", 1),
