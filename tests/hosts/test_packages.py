@@ -58,10 +58,10 @@ def test_the_skill_and_the_commands_name_only_tools_that_there_are() -> None:
 
 
 def test_the_bundle_passes_its_validator_and_is_packed(tmp_path: Path) -> None:
-    assert run(*MCPB, "validate", str(HOSTS / "bundle" / "manifest.json")).returncode == 0
     packed = tmp_path / "trader.mcpb"
     done = run(*MCPB, "pack", str(HOSTS / "bundle"), str(packed))
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "Manifest schema validation passes" in done.stdout
     assert set(zipfile.ZipFile(packed).namelist()) == {"manifest.json", "pyproject.toml", "server.py", "icon.png"}
 
 

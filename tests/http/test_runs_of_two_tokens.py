@@ -15,7 +15,7 @@ from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.setting_types import TokenEntry
 from mcp_server.storage.strategies.folders import StrategyFolders
 from tests.http.conftest import TOKENS, WRITES, Guarded, guarded
-from tests.http.test_rights import ERAS, Era, calling
+from tests.http.test_rights import Era, calling
 from tests.tools.conftest import answer_of
 from tests.tools.test_run_strategy import AGENTS, ANSWER, ASKED
 
@@ -41,7 +41,7 @@ async def look(client: Client, run: dict[str, Any], **more: Any) -> None:
         await call(client, tool, symbol="BTC/USDT", as_of=run["as_of"], **more)
 
 
-@pytest.mark.parametrize("mode", ERAS)
+@pytest.mark.parametrize("mode", ["auto", pytest.param("legacy", marks=pytest.mark.long)])
 @pytest.mark.parametrize(
     ("who_looks", "status"), [("laptop", "success"), ("desk", "abstained"), ("phone", "abstained")]
 )

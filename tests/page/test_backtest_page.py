@@ -72,7 +72,7 @@ def is_sound(opened: OpenPage, url: str) -> bool:
         pytest.param(PHONE, True, id="phone in the dark", marks=pytest.mark.long),
     ],
 )
-def test_the_chart_is_drawn_on_every_screen_and_nothing_is_asked_for(
+def test_the_chart_is_drawn_on_every_screen_and_read_by_keyboard_and_nothing_is_asked_for(
     chromium: Browser, sample: str, size: tuple[int, int], dark: bool
 ) -> None:
     with chromium.open(sample, size, dark=dark) as opened:
@@ -80,28 +80,26 @@ def test_the_chart_is_drawn_on_every_screen_and_nothing_is_asked_for(
         assert opened.violations() == []
         facts = opened.run("({...document.getElementById('chart').dataset})")
         background = opened.run("getComputedStyle(document.body).backgroundColor")
+        the_keyboard_walks_through_the_trades_and_the_table_sorts(opened)
     assert facts["trades"] == "50"
     assert facts["triangles"] == ("0" if size == PHONE else "100")  # no room for them on a phone
     assert background == ("rgb(16, 20, 29)" if dark else "rgb(255, 255, 255)")
 
 
-def test_the_keyboard_walks_through_the_trades_and_the_table_sorts(chromium: Browser, sample: str) -> None:
-    with chromium.open(sample) as opened:
-        opened.page.focus("button[data-action=next]")
-        opened.page.keyboard.press("Enter")
-        opened.page.keyboard.press("Enter")
-        told = opened.page.inner_text("#readout")
-        chosen = opened.run("[...document.querySelectorAll('tr.chosen')].map(row => row.dataset.trade)")
-        opened.page.focus("#trades th:nth-child(3) button")
-        opened.page.keyboard.press("Enter")
-        sorted_by = opened.run(
-            "[...document.querySelectorAll('#trades tbody tr')].map(row => Number(row.cells[2].dataset.value))"
-        )
-        assert opened.complaints == []
-    assert told.startswith("Trade 2 of 50: long from 2026-01-0")
-    assert chosen == ["1"]
+def the_keyboard_walks_through_the_trades_and_the_table_sorts(opened: OpenPage) -> None:
+    """Assert that of the sample."""
+    opened.page.focus("button[data-action=next]")
+    opened.page.keyboard.press("Enter")
+    opened.page.keyboard.press("Enter")
+    assert opened.page.inner_text("#readout").startswith("Trade 2 of 50: long from 2026-01-0")
+    assert opened.run("[...document.querySelectorAll('tr.chosen')].map(row => row.dataset.trade)") == ["1"]
+    opened.page.focus("#trades th:nth-child(3) button")
+    opened.page.keyboard.press("Enter")
+    rows = "[...document.querySelectorAll('#trades tbody tr')].map(row => Number(row.cells[2].dataset.value))"
+    sorted_by = opened.run(rows)
     assert len(sorted_by) == 50
     assert sorted_by == sorted(sorted_by)
+    assert opened.complaints == []
 
 
 def _ruined() -> Simulated:

@@ -200,9 +200,11 @@ def unscheduled(tmp_path: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{up.port}/"
 
 
+@pytest.mark.long
 def test_a_live_change_of_what_is_wrong_takes_the_problem_away(
     unscheduled: str, tmp_path: Path, chromium: Browser
 ) -> None:
+    """In `make test`, another process's signal appears by itself, and test_live.py has a connection come back."""
     with chromium.open(unscheduled, now=NOW) as opened:
         problem = opened.page.get_by_role("status").locator(".notice")
         problem.wait_for()

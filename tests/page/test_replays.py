@@ -61,6 +61,9 @@ def test_the_runs_of_a_replay_stand_apart_and_say_which_of_them_show_no_skill(
 ) -> None:
     with chromium.open(f"{url}strategy/asked", size, dark=size == PHONE, now=NOW) as opened:
         expect(opened.page.get_by_text("It has not run yet.")).to_be_visible()
+        expect(opened.page.get_by_text("claude-trader run asked")).to_be_visible()
+        opened.page.get_by_role("button", name="By hand").click()
+        expect(opened.page.get_by_text("No run was started by hand.")).to_be_visible()
         opened.page.get_by_role("button", name="Replays").click()
         rows = opened.page.locator("table.runs tbody tr:not(.detail)")
         expect(rows).to_have_count(2)

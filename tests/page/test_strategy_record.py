@@ -160,13 +160,19 @@ def test_what_is_out_of_order_says_what_to_do_and_leaves_the_rest(site: Site, ch
         expect(opened.page.get_by_text("is not JSON")).to_have_count(1)
         expect(opened.page.get_by_text("It has not run yet.")).to_be_visible()
         assert row_of(site, BROKEN)["description"].startswith("broken")
-        opened.run(f"location.hash = '#/strategy/{NEW}'")
+        opened.run("location.hash = '#/strategy/rsi-reversion'")
+        expect(opened.page.get_by_text("claude-trader strategies add rsi-reversion")).to_be_visible()
+        assert opened.violations("main :is(.empty, .notice)") == []
+
+
+@pytest.mark.long
+def test_a_strategy_that_is_new_says_what_starts_it(site: Site, chromium: Browser) -> None:
+    """In `make test`, test_replays.py opens one that has not run."""
+    with opened_at(site, chromium, f"strategy/{NEW}") as opened:
         expect(opened.page.get_by_text(f"claude-trader run {NEW}")).to_be_visible()
         expect(opened.page.get_by_role("application")).to_have_attribute("aria-label", re.compile("300 closed candles"))
         opened.page.get_by_role("link", name="Record", exact=True).click()
         expect(opened.page.locator(".empty, .notice").first).to_be_visible()
-        opened.run("location.hash = '#/strategy/rsi-reversion'")
-        expect(opened.page.get_by_text("claude-trader strategies add rsi-reversion")).to_be_visible()
         assert opened.violations("main :is(.empty, .notice)") == []
         assert not kinds_of_slots(site, NEW)
 
@@ -208,7 +214,9 @@ def test_texts_of_strangers_are_shown_as_texts(site: Site, chromium: Browser) ->
         assert not opened.is_wider_than_the_screen()
 
 
+@pytest.mark.long
 def test_an_exchange_that_cannot_be_reached_leaves_the_rest(site: Site, chromium: Browser) -> None:
+    """In `make test`, test_market.py shows what such an exchange makes of a chart."""
     rules = {"timeframe": "1h", "buy": "close > prev(close, 1)"}
     config = {"trading_pair": "BTC/USD", "exchange": "kraken", "interval": "1h", "rules": rules}
     strategy = parse_strategy("far-away", config, None)
