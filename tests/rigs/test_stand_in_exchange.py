@@ -27,7 +27,7 @@ MARKETS = [
 ]  # fmt: skip
 
 every_exchange = pytest.mark.parametrize("name", SPOT)
-every_market = pytest.mark.parametrize(("name", "symbol"), MARKETS)
+every_market = pytest.mark.parametrize(("name", "symbol"), sampled(MARKETS, 3))
 every_swap = pytest.mark.parametrize("symbol", SWAPS)
 
 
