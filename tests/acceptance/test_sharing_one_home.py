@@ -115,7 +115,7 @@ async def fill(server: Serving, symbol: str, writes: int) -> tuple[float, float]
         return began, datetime.now(UTC).timestamp()
 
 
-@pytest.mark.parametrize("writes", [8, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize("writes", [4, pytest.param(100, marks=pytest.mark.long)])
 async def test_two_servers_the_journal_and_a_plain_connection_write_at_once_and_nothing_is_lost(
     home: Path, writes: int
 ) -> None:
@@ -181,7 +181,7 @@ CONFIG: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("writes", [4, pytest.param(25, marks=pytest.mark.long)])
+@pytest.mark.parametrize("writes", [2, pytest.param(25, marks=pytest.mark.long)])
 async def test_two_servers_write_one_strategy_at_once_and_every_version_is_kept(home: Path, writes: int) -> None:
     written: set[str] = set()
 

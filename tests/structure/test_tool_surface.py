@@ -124,7 +124,7 @@ EXCHANGE_WALLET = tool_files()["get_wallet"].example["address"]
 OTHER_WALLET = "bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqzk5jj0"
 
 
-@pytest.mark.parametrize("names", some_or_all(sorted(tool_files()), 4))
+@pytest.mark.parametrize("names", some_or_all(sorted(tool_files()), 8))
 async def test_an_answer_to_each_tools_example_stays_small_in_both_forms_together(
     home: Path, names: Sequence[str]
 ) -> None:
