@@ -1,14 +1,18 @@
 """What the two processes of `up` have imported once a run by rules is over, its report and its chart included.
 
-It starts both programs as people do, and waits for the chart, so it takes some seconds: memory at rest is what these
-imports make it, and `make memory` measures it.
+Memory at rest is what these imports make it, and `make memory` measures it. In `make test`, one process imports the
+runner, and then is a server that is asked for a chart; the two programs whole, as people start them, take seconds.
 """
 
 import json
+import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.rigs.running_up import RunningUp
 
@@ -34,6 +38,43 @@ IN_NEITHER = {
 NOT_IN_THE_RUNNER = {"numpy", "talib"}
 
 
+IN_ONE = """
+import sys
+import mcp_server.app  # before anything else imports mcp, as in a server
+import runner.cli.up, runner.up
+from runner.logs import start_logging
+start_logging((), human=False)
+print(*sys.modules)
+
+import anyio
+from mcp import Client
+from mcp_server.app import build_server
+from mcp_server.settings import ServerSettings
+
+async def main():
+    async with Client(build_server(ServerSettings.load())) as client:
+        chart = await client.call_tool("draw_chart", {"symbol": "BTC/USDT"})
+        assert any(block.type == "image" for block in chart.content), chart
+
+anyio.run(main)
+print(*sys.modules)
+"""
+
+
+def packages(modules: str) -> set[str]:
+    return {name.partition(".")[0] for name in modules.split()}
+
+
+def test_neither_program_imports_what_only_charts_exchanges_or_people_need(home: Path) -> None:
+    environment = {**os.environ, "TRADER_EXCHANGE": "simulated"}
+    done = subprocess.run([sys.executable, "-c", IN_ONE], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    of_runner, of_server = done.stdout.splitlines()
+    assert packages(of_runner) & (IN_NEITHER | NOT_IN_THE_RUNNER) == set()
+    assert packages(of_server) & IN_NEITHER == set()
+
+
+@pytest.mark.long
 def test_neither_process_keeps_what_only_charts_exchanges_or_people_need(home: Path, tmp_path: Path) -> None:
     folder, tells = home / "strategies" / "rules", tmp_path / "tells"
     folder.mkdir(parents=True)
@@ -48,7 +89,7 @@ def test_neither_process_keeps_what_only_charts_exchanges_or_people_need(home: P
             process.send_signal(signal.SIGUSR1)
             file = tells / str(process.pid)
             up.until(file.exists)
-            return {name.partition(".")[0] for name in file.read_text().split()}
+            return packages(file.read_text())
 
         assert imported(up.server()) & IN_NEITHER == set()
         assert imported(psutil.Process(up.process.pid)) & (IN_NEITHER | NOT_IN_THE_RUNNER) == set()

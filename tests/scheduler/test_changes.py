@@ -1,4 +1,7 @@
-"""Strategies that come, change, break and go while `up` runs are noticed within seconds, whoever changed them."""
+"""Strategies that come, change, break and go while `up` runs are noticed within seconds, whoever changed them.
+
+This is the program whole. In `make test`, `test_schedules.py` drives what notices them in the test's process.
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -6,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx2
 import pytest
 
 from tests.acceptance.test_http import calling
@@ -16,7 +18,7 @@ from tests.runner.claude_runs import KEY
 from tests.runner.conftest import Command, trader
 
 __all__ = ["kept_for_file", "trader"]
-pytestmark = pytest.mark.usefixtures("kept_in")
+pytestmark = [pytest.mark.usefixtures("kept_in"), pytest.mark.long]
 
 SPEED = 30.0
 SECRETS = {"TRADER_TOKEN": "a-token-of-the-operator", "ANTHROPIC_API_KEY": KEY}
@@ -69,13 +71,6 @@ def call(up: RunningUp, tool: str, arguments: dict[str, Any]) -> None:
     anyio.run(ask)
 
 
-def test_it_logs_where_the_page_is_and_so_tells_its_heartbeat(up: RunningUp) -> None:
-    address = up.says(" in a browser").rpartition("Open ")[2].partition(" ")[0]
-    up.until(lambda: f"Open {address} in a browser" in up.beat()["page"])
-    page = httpx2.get(address, trust_env=False)
-    assert (page.status_code, "<title>Claude Trader</title>" in page.text) == (200, True)
-
-
 def test_a_new_folder_runs_and_an_edit_by_hand_counts_from_the_next_slot(up: RunningUp) -> None:
     write_strategy(up.home, "by-hand")
     first = until_it_runs(up, "by-hand")
@@ -85,7 +80,6 @@ def test_a_new_folder_runs_and_an_edit_by_hand_counts_from_the_next_slot(up: Run
     edit(up.home, "by-hand", status="stopped")
 
 
-@pytest.mark.long
 def test_what_hosts_write_pause_and_resume_is_followed(up: RunningUp) -> None:
     """In `make test` they are edited by hand, in the same folders."""
     config = {"trading_pair": "BTC/USDT", "exchange": "simulated", "interval": "1m", "offset_s": 0}
@@ -104,7 +98,6 @@ def test_what_hosts_write_pause_and_resume_is_followed(up: RunningUp) -> None:
     edit(up.home, "witness", status="stopped")
 
 
-@pytest.mark.long
 def test_a_folder_that_is_deleted_runs_no_more(up: RunningUp) -> None:
     """In `make test`, `test_schedules.py` and `test_strategy_watch.py` have it."""
     write_strategy(up.home, "gone")
@@ -119,7 +112,6 @@ def test_a_folder_that_is_deleted_runs_no_more(up: RunningUp) -> None:
     edit(up.home, "stays", status="stopped")
 
 
-@pytest.mark.long
 def test_a_broken_edit_is_told_without_secrets_and_the_last_good_version_goes_on(
     up: RunningUp, trader: Command
 ) -> None:
@@ -138,7 +130,6 @@ def test_a_broken_edit_is_told_without_secrets_and_the_last_good_version_goes_on
     up.until(lambda: up.beat()["problems"] == [])
 
 
-@pytest.mark.long
 def test_a_broken_edit_is_told_without_secrets_and_the_last_good_version_goes_on_also_after_a_restart(
     tmp_path: Path, trader: Command
 ) -> None:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx2
 import pytest
 from mcp import Client
 from pydantic import SecretStr
@@ -126,6 +127,14 @@ def notices(home: Path, kind: str) -> list[dict[str, str]]:
     return [notice["fields"] for notice in every if notice["kind"] == kind]
 
 
+def logs_where_its_page_is(up: RunningUp) -> None:
+    """Check that it logs that, and so tells its heartbeat, and that the page is there."""
+    address = up.says(" in a browser").rpartition("Open ")[2].partition(" ")[0]
+    up.until(lambda: f"Open {address} in a browser" in up.beat()["page"])
+    page = httpx2.get(address, trust_env=False)
+    assert (page.status_code, "<title>Claude Trader</title>" in page.text) == (200, True)
+
+
 @pytest.mark.parametrize("killed", [False, pytest.param(True, marks=pytest.mark.long)])
 async def test_up_judges_by_itself_names_the_record_so_far_and_sends_one_summary_a_week_also_after_a_kill(
     home: Path, *, killed: bool
@@ -147,6 +156,7 @@ async def test_up_judges_by_itself_names_the_record_so_far_and_sends_one_summary
         return int(machine.ask("SELECT count(*) FROM outcomes")[0][0])
 
     with up() as running:
+        logs_where_its_page_is(running)
         running.until(lambda: notices(home, "summary"))
         assert judged() == 13
         machine.folders.set_status("sells", "active")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mcp_server.domain.outcome import Outcome, Signal, Status
+from mcp_server.storage.heartbeat import Heartbeat
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.rows import Claimed, Run
 from mcp_server.storage.journal.runs import Journal
@@ -120,8 +121,8 @@ ENDED = (
 )
 
 
-def leave(home: Path, machine: Machine, seed: int) -> tuple[Leftovers, Path]:
-    """Put sixty into a home, and three outcomes into its outbox, of which two are broken; return the good one too."""
+def leave(home: Path, machine: Machine, seed: int) -> tuple[Leftovers, list[Path]]:
+    """Put sixty into a home, and three outcomes into its outbox; return these too, of which the first alone is good."""
     journal = Journal(machine.database, Home(home))
     waiting = [_claimed(journal, START) for _ in range(3)]
     with away(home):
@@ -136,14 +137,14 @@ def leave(home: Path, machine: Machine, seed: int) -> tuple[Leftovers, Path]:
     for number in range(60):
         left.put(os.fsencode(home) + b"/" + kinds[number % len(kinds)]())
     _fill(os.fsencode(home / "heartbeat.json"), b'{"problems": ' + b"[" * 100_000)
-    return left, good
+    return left, [good, cut, other]
 
 
 async def test_sixty_leftovers_keep_a_scheduler_from_nothing_and_none_is_lost(home: Path) -> None:
     machine = Machine(home)
     for name in ("dip", "also"):
         write(home, hourly(name), at("11:30"))
-    left, good = leave(home, machine, 1)
+    left, (good, *broken) = leave(home, machine, 1)
     async with driven(machine, at("11:59:30")) as up:
         await up.on(36)
         problems = up.schedulers[0].problems()
@@ -152,6 +153,7 @@ async def test_sixty_leftovers_keep_a_scheduler_from_nothing_and_none_is_lost(ho
     assert [row[0] for row in machine.slots("dip") + machine.slots("also")] == ["abstained"] * 2
     assert [row[1:] for row in machine.ask(ENDED)] == [("success", "BUY"), ("error", None), ("error", None)]
     assert not good.exists()
+    assert all((home / "outbox" / "broken" / file.name).is_file() for file in broken)
     remains = found(home.parent)
     assert [mark for mark in left.marks if mark not in remains] == [], "nothing is lost"
 
@@ -162,7 +164,7 @@ def test_sixty_leftovers_keep_up_from_nothing_and_none_is_lost(home: Path, seed:
     machine = Machine(home)
     for name in ("dip", "also"):
         write_strategy(home, name)
-    left, good = leave(home, machine, seed)
+    left, (good, *broken) = leave(home, machine, seed)
     with RunningUp(home, speed=20, environment={"TRADER_NOTIFY": "json://127.0.0.1:9/"}, warm_server=True) as up:
         up.until(lambda: {row["strategy"] for row in up.rows() if row["status"] == "success"} == {"dip", "also"})
         beat = up.beat()
@@ -171,12 +173,28 @@ def test_sixty_leftovers_keep_up_from_nothing_and_none_is_lost(home: Path, seed:
     assert any("could not be read" in problem for problem in beat["problems"]), beat["problems"]
     assert [row[1:] for row in machine.ask(ENDED)] == [("success", "BUY"), ("error", None), ("error", None)]
     assert not good.exists()
+    assert all((home / "outbox" / "broken" / file.name).is_file() for file in broken)
     remains = found(home.parent)
     assert [mark for mark in left.marks if mark not in remains] == [], "nothing is lost"
     assert "Traceback" not in up.log
 
 
+async def test_a_folder_in_place_of_the_heartbeat_keeps_a_scheduler_from_nothing(home: Path) -> None:
+    machine = Machine(home)
+    write(home, hourly(), at("11:30"))
+    (home / "heartbeat.json").mkdir()
+    async with driven(machine, at("11:59:30")) as up:
+        await up.on(36)
+        beat = Heartbeat(machine.home.heartbeat).read()
+    assert beat is not None
+    assert (beat.due or {}).keys() == {"s"}
+    assert machine.slots() == [("abstained", "12:00", "12:00", 1)]
+    assert (home / "broken" / "heartbeat.json").is_dir()
+
+
+@pytest.mark.long
 def test_a_folder_in_place_of_the_heartbeat_and_a_file_in_place_of_the_reports_keep_up_from_nothing(home: Path) -> None:
+    """In `make test`, `test_after_run.py` has a report that cannot be written."""
     machine = Machine(home)
     write_strategy(home, "dip")
     (home / "heartbeat.json").mkdir()

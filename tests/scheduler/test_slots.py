@@ -112,10 +112,14 @@ def test_a_claim_of_what_is_accounted_for_already_runs_nothing(one: Machine, oth
     assert one.slots() == [("success", "12:00", "12:00", 1)]
 
 
-def test_two_processes_claim_each_slot_once(one: Machine, home: Path) -> None:
+@pytest.mark.parametrize("slots", [5, pytest.param(12, marks=pytest.mark.long)])
+def test_two_processes_claim_each_slot_once(one: Machine, home: Path, slots: int) -> None:
     one.ask("SELECT 1")  # the schema is there before they start
     program = "from tests.scheduler.claiming_process import main; main()"
-    with ForkedScript(program, str(home), "12") as first, ForkedScript(program, str(home), "12") as second:
+    with (
+        ForkedScript(program, str(home), str(slots)) as first,
+        ForkedScript(program, str(home), str(slots)) as second,
+    ):
         for process in (first, second):
             assert process.stdout.readline() == "ready\n"
         for process in (first, second):
@@ -123,7 +127,7 @@ def test_two_processes_claim_each_slot_once(one: Machine, home: Path) -> None:
             process.stdin.flush()
         said = [process.communicate().splitlines() for process in (first, second)]
     mine = Counter(datetime.fromisoformat(line) for lines in said for line in lines)
-    minutes = [f"12:{number:02}" for number in range(1, 13)]
+    minutes = [f"12:{number:02}" for number in range(1, slots + 1)]
     rows = one.slots()
     assert [first for _, first, _, _ in rows] == minutes, "each has one row"
     assert {status for status, _, _, _ in rows} <= {"success", "skipped_overlap"}
