@@ -74,6 +74,16 @@ QUESTIONS = [
 MOMENTS = (NOW, START + timedelta(days=3, seconds=8))
 
 
+@pytest.fixture(scope="module")
+def there(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A home with candles and the URL of its journal, for all that only ask."""
+    home, url = tmp_path_factory.mktemp("there") / "home", postgres_url()
+    database = PostgresDatabase(PostgresAddress.of(url))
+    record(home, database)
+    database.close()
+    return home, url
+
+
 @pytest.mark.parametrize(
     ("questions", "ways"),
     [
@@ -82,23 +92,20 @@ MOMENTS = (NOW, START + timedelta(days=3, seconds=8))
     ],
 )
 def test_a_question_about_the_journal_is_answered_as_by_a_file(
-    home: Path, tmp_path: Path, url: str, questions: list[str], ways: list[tuple[datetime, bool]]
+    there: tuple[Path, str], tmp_path: Path, questions: list[str], ways: list[tuple[datetime, bool]]
 ) -> None:
-    database = PostgresDatabase(PostgresAddress.of(url))
-    record(home, database)
-    database.close()
+    home, url = there
     record(tmp_path / "file")
     for sql, (moment, in_a_run) in product(questions, ways):
         asked = (sql, moment, 500, 200, 5.0)
         in_file = answer(Question(tmp_path / "file", *asked, in_a_run=in_a_run))
-        there = answer(Question(home, *asked, in_a_run=in_a_run, journal_url=url))
-        assert there["rows"] or "news" in sql or "backtests" in sql or moment < NOW or "outcomes" in sql
-        assert _without_times(there) == _without_times(in_file), sql
+        in_postgres = answer(Question(home, *asked, in_a_run=in_a_run, journal_url=url))
+        assert in_postgres["rows"] or "news" in sql or "backtests" in sql or moment < NOW or "outcomes" in sql
+        assert _without_times(in_postgres) == _without_times(in_file), sql
 
 
-def test_a_question_about_the_journal_leaves_the_homes_file_alone(home: Path, url: str) -> None:
-    record(home, database := PostgresDatabase(PostgresAddress.of(url)))
-    database.close()
+def test_a_question_about_the_journal_leaves_the_homes_file_alone(there: tuple[Path, str]) -> None:
+    home, url = there
 
     def ask(sql: str) -> list[list[Any]]:
         rows: list[list[Any]] = answer(Question(home, sql, NOW, 500, 200, 5.0, 0.2, journal_url=url))["rows"]
@@ -114,11 +121,10 @@ def test_a_question_about_the_journal_leaves_the_homes_file_alone(home: Path, ur
 
 
 def test_a_question_reads_no_more_of_postgres_than_it_needs(
-    home: Path, url: str, monkeypatch: pytest.MonkeyPatch
+    there: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = list[str]()
-    record(home, database := PostgresDatabase(PostgresAddress.of(url)))
-    database.close()
+    home, url = there
     execute = PostgresConnection.execute
 
     def noted(self: PostgresConnection, query: str, parameters: Any = None, /) -> Any:
