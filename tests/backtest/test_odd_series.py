@@ -82,7 +82,7 @@ def shown(done: Backtest, answer: dict[str, Any], assets: PageAssets) -> str:
     return re.sub("[<>]", " ", " ".join(answer["summary"]) + page) + terminal.get()
 
 
-@pytest.mark.parametrize("seeds", [30, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("seeds", [15, pytest.param(60, marks=pytest.mark.long)])
 def test_every_value_is_a_number_or_null_and_all_of_it_can_be_shown_whatever_the_series_is(seeds: int) -> None:
     assets, kinds = backtest_page_assets(), set[str]()
     for seed in range(seeds):

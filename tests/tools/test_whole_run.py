@@ -244,7 +244,7 @@ async def test_texts_of_strangers_in_a_run_come_out_cleaned_and_short(home: Path
 async def test_a_run_of_half_a_million_characters_is_cut_and_says_so(home: Path) -> None:
     sample = SampleHome(home, NOW)
     call = {"tool": "get_price", "arguments": {"symbol": '"é"' * 200}, "result": '"x\\"' * 1_000, "is_error": False}
-    agents = [{"name": f"a{at}", "reported": True, "calls": [call] * 40, "report": "é" * 8_000} for at in range(30)]
+    agents = [{"name": f"a{at}", "reported": True, "calls": [call] * 40, "report": "é" * 8_000} for at in range(12)]
     trace = {"sub_agents": agents, "conditions": [{"text": "x", "values": {f"v{at}": 1.0 for at in range(3_000)}}]}
     data = {"sub_agent_results": {f"a{at}": {"leans": "BUY"} for at in range(30)}}
     signal = Signal("BUY", None, "word " * 9_000, 1.0, data)
