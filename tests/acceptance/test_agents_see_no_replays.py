@@ -15,6 +15,7 @@ from mcp_server.domain.timeframes import naive
 from mcp_server.http.serve import mcp_app
 from mcp_server.settings import ServerSettings
 from tests.acceptance.test_http import calling
+from tests.rigs.forked_server import drawing_forked
 from tests.rigs.loopback import served
 from tests.scoring.journal import database_of
 from tests.tools.conftest import answer_of
@@ -67,7 +68,7 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def servers(homes: tuple[Path, Path]) -> Iterator[tuple[str, str]]:
     """Return the addresses of a server for each home, in this process, in which the tools are imported already."""
     apps = [mcp_app(build_server(ServerSettings(home=home))) for home in homes]
-    with served(apps[0]) as without, served(apps[1]) as with_:
+    with drawing_forked(), served(apps[0]) as without, served(apps[1]) as with_:
         yield f"{without}/mcp", f"{with_}/mcp"
 
 

@@ -15,6 +15,7 @@ from mcp_server.http.serve import mcp_app
 from mcp_server.settings import ServerSettings
 from tests.acceptance.test_http import calling
 from tests.rigs import sample_strategies as strategies
+from tests.rigs.forked_server import drawing_forked
 from tests.rigs.loopback import served
 from tests.rigs.sample_home import SampleHome, sample_home
 
@@ -90,7 +91,7 @@ def _edit(made: SampleHome) -> None:
 @pytest.fixture(scope="module")
 def server(home: Path) -> Iterator[str]:
     """Return the address of a server in this process, in which the tools are imported already."""
-    with served(mcp_app(build_server(ServerSettings(home=home, exchange="simulated")))) as url:
+    with drawing_forked(), served(mcp_app(build_server(ServerSettings(home=home, exchange="simulated")))) as url:
         yield f"{url}/mcp"
 
 
