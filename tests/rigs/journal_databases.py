@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -112,6 +112,7 @@ def until_missed(database: Any) -> None:
     deadline = monotonic() + LIMIT_S
     while isinstance(database, PostgresDatabase) and not database.read(liveness.HeldLocks.look):
         assert monotonic() < deadline, "nobody is missed"
+        sleep(0.005)
 
 
 @contextmanager
@@ -145,6 +146,7 @@ def _until_seen(database: PostgresDatabase) -> None:
 
     while signs._held and not database.read(seen):
         assert monotonic() < deadline, "a lost session was not made anew"
+        sleep(0.005)
 
 
 @cache

@@ -19,6 +19,7 @@ from mcp_server.storage.journal.rows import Claimed, Run
 from mcp_server.storage.journal.runs import Journal
 from tests.rigs.forked_script import ForkedScript
 from tests.rigs.journal_databases import ON_A_FILE, away, journal_database
+from tests.rigs.sampled import sampled
 from tests.runner.conftest import trader_in
 
 pytestmark = pytest.mark.usefixtures("kept_in")
@@ -153,7 +154,7 @@ FINAL = [
 ]
 
 
-@pytest.mark.parametrize("outcome", OPEN, ids=lambda outcome: f"{outcome.status}, {outcome.blame}")
+@pytest.mark.parametrize("outcome", sampled(OPEN, 2), ids=lambda outcome: f"{outcome.status}, {outcome.blame}")
 def test_what_ended_for_a_reason_outside_is_taken_up_again_in_its_row(journal: Journal, outcome: Outcome) -> None:
     first = journal.claim(moment())
     end(journal, first, outcome)
@@ -169,7 +170,7 @@ def test_what_ended_for_a_reason_outside_is_taken_up_again_in_its_row(journal: J
     assert entry.cost_usd == Decimal("0.02") + (outcome.cost_usd or 0)
 
 
-@pytest.mark.parametrize("outcome", FINAL, ids=lambda outcome: f"{outcome.status}, {outcome.blame}")
+@pytest.mark.parametrize("outcome", sampled(FINAL, 3), ids=lambda outcome: f"{outcome.status}, {outcome.blame}")
 def test_what_is_final_is_never_run_again(journal: Journal, outcome: Outcome) -> None:
     first = journal.claim(moment())
     end(journal, first, outcome)

@@ -22,6 +22,7 @@ from mcp_server.storage.postgres.address import PostgresAddress
 from mcp_server.storage.postgres.database import PostgresDatabase
 from tests.rigs.journal_databases import IN_POSTGRES, postgres_url
 from tests.rigs.postgres import Postgres
+from tests.rigs.sampled import sampled
 from tests.runner.conftest import trader_in
 from tests.runner.test_doctor import NO_CHAIN, _by_check
 
@@ -305,7 +306,7 @@ def test_whose_connections_they_are_is_told_and_how_many_a_program_has() -> None
 COMMANDS: list[tuple[str, ...]] = [("status",), ("signals",), ("run", "rsi-reversion"), ("score",)]
 
 
-@pytest.mark.parametrize("words", COMMANDS, ids=[words[0] for words in COMMANDS])
+@pytest.mark.parametrize("words", sampled([(words,) for words in COMMANDS], 3), ids=[words[0] for words in COMMANDS])
 def test_a_command_says_that_the_database_is_away(home: Path, words: tuple[str, ...]) -> None:
     done = trader_in(home)(*words, TRADER_DATABASE_URL=refused(ExitStack()), TRADER_EXCHANGE="simulated")
     told = " ".join((done.out + done.err).split())
