@@ -90,8 +90,8 @@ class Health:
         from mcp_server.overview import runner_state
 
         runner = runner_state(self._home, self._clock())
-        if runner.no_space is not None:  # a runner that is alive cannot report
-            return {"ok": False, "why": str(runner.no_space)}
+        if runner.no_space is not None:  # what to do about the disk, the database's check says
+            return {"ok": False, "why": "On a full disk no runner can report that it is alive."}
         if runner.beat is None:
             return {"ok": True, "running": False}
         age_s = round((runner.now - runner.beat.beat_at).total_seconds())

@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from mcp_server.errors import NoSpace
 from mcp_server.http.health import FRESH_S, Health
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
@@ -62,6 +63,16 @@ async def test_a_runner_that_has_stopped_is_told(home: Path) -> None:
 async def test_a_runners_problems_are_told(home: Path) -> None:
     _beat(home, 1, "The disk is full.")
     assert (await _checks(home))["runner"] == {"ok": False, "why": "The disk is full."}
+
+
+async def test_a_full_disk_is_told_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _beat(home, 5)
+    full = NoSpace(home)
+    for module in ("mcp_server.http.health", "mcp_server.overview"):
+        monkeypatch.setattr(f"{module}.no_space", lambda _: full)
+    checks = await _checks(home)
+    assert checks["database"] == {"ok": False, "why": str(full)}
+    assert checks["runner"] == {"ok": False, "why": "On a full disk no runner can report that it is alive."}
 
 
 async def test_a_broken_strategy_is_named_and_keeps_nothing_else_from_being_answered(home: Path) -> None:

@@ -102,8 +102,8 @@ async def test_on_a_full_disk_status_and_health_look_for_room_before_they_call_a
     assert "cannot report on a full disk" in text
     assert "claude-trader up" not in text
     checks = (await Health(full.home, examples_folder(), full.database, lambda: NOW).report())["checks"]
-    for check in ("database", "runner"):
-        assert "No space is left" in checks[check]["why"]
+    assert "No space is left" in checks["database"]["why"]
+    assert "full disk" in checks["runner"]["why"]
     (diagnosis,) = findings.heartbeat(LONG_AGO, NOW, 1, full=no_space(full.root) is not None)
     assert "full disk" in str(diagnosis)
     async with Client(build_server(ServerSettings(home=full.root))) as client:
