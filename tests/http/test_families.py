@@ -1,18 +1,22 @@
 """`--tools`: a server that offers some families of tools only, to each kind of host."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 from mcp import Client, StdioServerParameters
 
 import mcp_server.tools
+from mcp_server import __main__ as program
 from mcp_server.app import build_server, tool_files
 from mcp_server.domain.families import FAMILIES, offered_about, whole
 from mcp_server.settings import ServerSettings
+from runner.cli.mcp import mcp
 from tests.acceptance import test_http
 from tests.http.conftest import LIMIT_S
 from tests.tools.conftest import answer_of
@@ -100,6 +104,18 @@ async def test_a_strategy_may_name_tools_that_only_its_runs_are_offered(home: Pa
         arguments = {"strategy_name": "mine", "config": CONFIG, "agents": AGENTS, "dry_run": True}
         answer = answer_of(await client.call_tool("write_strategy", arguments))
     assert not [row for row in answer["findings"] if "get_wallet" in str(row)]
+
+
+@pytest.mark.usefixtures("home")
+async def test_what_is_asked_of_a_command_is_what_its_server_offers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In `make long` both are started, as a host does."""
+    commands = list[list[str]]()
+    monkeypatch.setattr(os, "execv", lambda _, command: commands.append(command))
+    mcp("market, indicators")
+    arguments = program._parser().parse_args(commands[0][4:])
+    serving: Any = program._composed(arguments)
+    async with Client(serving.args[0]) as client:
+        assert {tool.name for tool in (await client.list_tools()).tools} == named("market", "indicators")
 
 
 def test_over_http_the_page_is_left_out_with_the_tools_that_it_calls(

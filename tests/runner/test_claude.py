@@ -332,7 +332,6 @@ async def test_what_fails_is_an_error_that_says_what_to_do(
         assert (outcome.cost_usd, outcome.tokens_used) == (None, None), "what nobody reported is unknown"
 
 
-@pytest.mark.long
 def test_the_cli_is_given_the_limits_of_the_run() -> None:
     what = strategy(budget={"usd_per_run": "0.37"}, max_turns=7)
     own = task("http://127.0.0.1:9", "http://127.0.0.1:9", what)

@@ -206,7 +206,7 @@ async def test_trouble_that_lasts_is_told_once_with_its_beginning_and_what_mends
         group.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize(("interval", "at_once"), [("1h", True), pytest.param("1m", False, marks=pytest.mark.long)])
+@pytest.mark.parametrize(("interval", "at_once"), [("1h", True), ("1m", False)])
 async def test_an_exchange_that_is_down_is_told_once_and_again_when_it_was_back(
     home: Path, interval: str, *, at_once: bool
 ) -> None:

@@ -15,7 +15,7 @@ from mcp_server.errors import NotFound, Retryable
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.replays import ReplayTerms
-from mcp_server.storage.journal.rows import Claimed, Run
+from mcp_server.storage.journal.rows import Claimed, Run, is_final
 from mcp_server.storage.journal.runs import Journal
 from tests.rigs.forked_script import ForkedScript
 from tests.rigs.journal_databases import ON_A_FILE, away, journal_database
@@ -152,6 +152,11 @@ FINAL = [
     Outcome(Status.SKIPPED_GATE, error="x"),
     Outcome(Status.DRIFT, error="x"),
 ]
+
+
+@ON_A_FILE
+def test_a_replay_takes_up_again_what_ended_for_a_reason_outside_and_nothing_else() -> None:
+    assert [outcome for outcome in [*OPEN, *FINAL] if is_final(outcome)] == FINAL
 
 
 @pytest.mark.parametrize("outcome", sampled(OPEN, 2), ids=lambda outcome: f"{outcome.status}, {outcome.blame}")

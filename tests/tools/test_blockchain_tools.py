@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from mcp_server.chains.access import checked_url
 from mcp_server.domain.timeframes import from_ms
 from mcp_server.errors import Misconfigured
 from mcp_server.settings import ServerSettings
@@ -189,13 +190,21 @@ async def test_no_key_of_an_endpoint_reaches_an_answer_an_error_or_a_log(
     assert "SECRET" not in json.dumps(said) + str(caught.value) + caplog.text
 
 
-@pytest.mark.parametrize(
-    "url",
-    sampled([
-        "http://rpc.example/KEY", "ftp://127.0.0.1/KEY", "https://user:KEY@rpc.example", "KEY", "https://", "file:///KEY",
-        "http://127.0.0.1.evil.example/KEY", "http://[::1/KEY", "http://localhost@evil.example/KEY", "https://x:port/KEY",
-    ], 2),
-)  # fmt: skip
+WRONG = [
+    "http://rpc.example/KEY", "ftp://127.0.0.1/KEY", "https://user:KEY@rpc.example", "KEY", "https://", "file:///KEY",
+    "http://127.0.0.1.evil.example/KEY", "http://[::1/KEY", "http://localhost@evil.example/KEY", "https://x:port/KEY",
+    "https://KEY@rpc.example",
+]  # fmt: skip
+
+
+def test_whatever_is_no_https_endpoint_and_none_of_this_machine_is_refused_and_not_told_back() -> None:
+    for url in WRONG:
+        with pytest.raises(Misconfigured, match="must be an https URL") as refused:
+            checked_url(url, "It")
+        assert "KEY" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", sampled(WRONG, 4))
 async def test_an_endpoint_must_be_https_or_of_this_machine_and_is_never_told_back(
     home: Path, town: Town, url: str
 ) -> None:

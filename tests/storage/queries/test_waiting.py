@@ -1,5 +1,6 @@
 """The process that waits for the next query: fresh for each, and gone when nobody asks, or nobody is left to ask."""
 
+import io
 import json
 import os
 import subprocess
@@ -13,8 +14,9 @@ import pytest
 
 from mcp_server import process_bounds
 from mcp_server.child_process import WaitingChild, run_child
+from mcp_server.storage.queries import child
 from mcp_server.storage.queries.ask import CHILD, Queries
-from mcp_server.storage.queries.question import Question
+from mcp_server.storage.queries.question import MOST_PROCESSOR_S, Question
 from tests.rigs.processes import left
 from tests.storage.queries.conftest import NOW
 from tests.storage.queries.test_attacks import child_with
@@ -177,6 +179,25 @@ def test_processor_time_counts_from_the_question_on(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("time.process_time", lambda: 100.2)
     process_bounds.bound(memory_bytes=5, processor_s=12)
     assert limits == {resource.RLIMIT_AS: (5, 5), resource.RLIMIT_CPU: (113, 114)}
+
+
+def test_a_process_is_bound_before_it_looks_at_its_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ended(BaseException):
+        """Ends it there."""
+
+    bounds = list[dict[str, int]]()
+
+    def bound(**given: int) -> None:
+        bounds.append(given)
+        raise Ended
+
+    monkeypatch.setattr("sys.stdin", io.StringIO("a question"))
+    for name, standing in (("bound", bound), ("started", lambda: None), ("stack_size", lambda _: None)):
+        monkeypatch.setattr(child, name, standing)
+    with pytest.raises(Ended):
+        child.main()
+    assert bounds == [{"memory_bytes": 600_000_000, "processor_s": MOST_PROCESSOR_S}]
+    assert MOST_PROCESSOR_S < 60
 
 
 async def test_a_process_ends_with_its_answer(recorded: Path) -> None:
