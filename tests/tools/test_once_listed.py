@@ -34,6 +34,7 @@ from mcp import Client
 from mcp_types.version import LATEST_MODERN_VERSION
 from mcp_server.once_listed import run_imports
 from mcp_server.settings import ServerSettings
+import mcp_server.domain.memory_at_rest  # for a database that rests, which on a busy machine it does before the end
 
 async def main():
     server = build_server(ServerSettings.load())

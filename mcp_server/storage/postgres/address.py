@@ -1,5 +1,6 @@
 """Where a Postgres is: its URL as libpq reads it, with TLS demanded beyond this machine, and no secrets to show."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
@@ -16,6 +17,8 @@ _REMEDY = (
     "what Postgres knows."
 )
 _SECRET = ("password", "sslpassword")
+_USER = re.compile(r"^[^@/]*@")
+"""What libpq takes for user and password: all up to the first @, unless a / comes before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +88,9 @@ def _is_misread(url: str, parameters: Mapping[str, str]) -> bool:
 
     Each of these is named in errors.
     """
-    place = url.partition("://")[2].partition("?")[0]
-    user, _, rest = place.partition("@")
+    place = _USER.sub("", url.partition("://")[2]).partition("?")[0]
     ports = parameters.get("port", "").replace(",", "")
-    return (
-        "@" in rest
-        or (user != place and "/" in user)
-        or "@" in parameters.get("host", "")[1:]
-        or not (ports or "0").isdecimal()
-    )
+    return "@" in place or not (ports or "0").isdecimal()
 
 
 def _is_here(host: str) -> bool:

@@ -17,11 +17,15 @@ SCHEMA = f"SELECT max(version) FROM {_TABLE}"  # noqa: S608 - ours
 """Asks for the number of the last migration that a database has seen."""
 
 _PRESENT = """
-SELECT relname, EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'applied_at')
-FROM pg_class c WHERE relname = ANY(?) AND pg_table_is_visible(c.oid)
+WITH seen AS (
+  SELECT relname, (SELECT nspname FROM pg_namespace n WHERE n.oid = c.relnamespace) = current_schema() AS here,
+    EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'applied_at') AS timed
+  FROM pg_class c WHERE relname = ANY(?) AND pg_table_is_visible(c.oid)
+)
+SELECT relname, timed FROM seen WHERE here OR (relname = ? AND timed)
 """
 """Which of some names are taken, and whether by a table with the time of each migration: that of other programs, which
-often has the same name, has none."""
+often has the same name, has none. What others have in schemas further down the search path is in nobody's way."""
 
 
 @cache
@@ -82,7 +86,9 @@ def present_version(connection: PostgresConnection, where: str) -> int:
         Misconfigured: a newer program has written it, or another program's tables have the names of ours.
     """
     # Asked by name alone (`to_regclass`), a session goes on to believe what it knew before it waited for the lock.
-    taken = {str(name): bool(ours) for name, ours in connection.execute(_PRESENT, [sorted(_names())]).fetchall()}
+    taken = {
+        str(name): bool(ours) for name, ours in connection.execute(_PRESENT, [sorted(_names()), _TABLE]).fetchall()
+    }
     if not taken:
         return 0
     if not taken.get(_TABLE):

@@ -81,6 +81,7 @@ WRONG = [
     f"postgresql://u:1@{WRITTEN}@h/j",
     f"postgresql://u:{WRITTEN}@@h/j",
     f"postgresql://u:1?1@{WRITTEN}@h/j",
+    f"postgresql://u:1?1@{WRITTEN}/1@h/j",
     f"postgresql://h:{WRITTEN}/j",
 ]
 
@@ -94,7 +95,15 @@ def test_a_url_that_leads_nowhere_is_refused_without_telling_a_part_of_it(url: s
     assert "hunter2" not in str(raised.value)
 
 
-@pytest.mark.parametrize("url", ["postgresql://u:p?:@h:1,g:2/j", "postgresql://%40h/j?application_name=a@b"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:p?:@h:1,g:2/j",
+        "postgresql://%40h/j?application_name=a@b",
+        "postgresql:///j?host=/run/one@home,@abstract",
+        "postgresql://u%40tenant:p%2F@[::1]:5433/j%40k",
+    ],
+)
 def test_an_at_sign_or_a_slash_that_libpq_reads_as_it_is_meant_is_no_fault(url: str) -> None:
     PostgresAddress.of(url)
 

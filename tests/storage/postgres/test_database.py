@@ -227,28 +227,6 @@ def test_a_database_of_a_newer_program_is_left_alone(database: PostgresDatabase)
         other.read(lambda c: None)
 
 
-OTHERS = [
-    "CREATE TABLE executions (customer INTEGER)",
-    "CREATE TABLE schema_migrations (version VARCHAR); INSERT INTO schema_migrations VALUES ('20260102030405')",
-    "CREATE TABLE schema_migrations (version BIGINT, dirty BOOLEAN); INSERT INTO schema_migrations VALUES (9, false)",
-]
-
-
-@pytest.mark.parametrize("tables", OTHERS)
-def test_a_database_with_tables_of_another_program_is_left_as_it_is(tables: str) -> None:
-    url = postgres_url(migrated=False)
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(tables)
-    database = PostgresDatabase(PostgresAddress.of(url))
-    for use in (lambda: database.read(lambda c: None), database.untouched):
-        with pytest.raises(Misconfigured, match=f"belongs to another program: it has '{tables.split()[2]}'") as raised:
-            use()
-        assert "an empty database" in raised.value.remedy
-    with psycopg.connect(url) as connection:
-        present = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchall()
-    assert present == [(1,)]
-
-
 def test_a_database_that_cannot_keep_every_text_is_refused() -> None:
     url = postgres_url()
     with psycopg.connect(url, autocommit=True) as connection:
