@@ -5,19 +5,28 @@ from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from weakref import WeakValueDictionary
 
 import anyio
+import httpx2
 import pytest
 
-from mcp_server.domain.outcome import Status
+from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.domain.strategy.run_prompts import sub_agent_prompt
 from mcp_server.domain.strategy.strategy import Strategy
 from runner.claude.cassette.ablation import Ablation, MomentReuse, without_agents
 from runner.claude.cassette.cassettes import Cassette
 from runner.claude.cassette.derived_reply import without_starts
+from runner.claude.proxy.answering import Answering, Send
+from runner.claude.proxy.model_request import MESSAGES, CliRequest, ModelRequest
+from runner.claude.proxy.session import Session
+from runner.claude.proxy.upstream import Upstream
+from runner.claude.recorder import ModelRecorder
+from runner.claude.recording import Proxy
 from tests.rigs.scripted_messages_api import ORCHESTRATOR, Reply, ScriptedMessagesApi, Step, answer, say, start, use
 from tests.rigs.tool_server import ToolServer
 from tests.runner.claude_runs import AS_OF, PRICE, RSI, strategy
@@ -100,7 +109,7 @@ def prompts_of(what: Strategy) -> list[str]:
 async def test_without_a_sub_agent_one_turn_is_asked_a_moment_and_a_rerun_asks_none(
     with_all: WithAll, tmp_path: Path, left_out: tuple[str, ...], *, rerun: bool
 ) -> None:
-    """In `make test`, `tests/replay/test_documentation.py` leaves out a sub-agent so, and has a rerun."""
+    """In `make test`, a test below derives a reply, and `tests/replay/test_documentation.py` has a run and a rerun."""
     less, kept = without_agents(three(), left_out), [name for name in NAMES if name not in left_out]
     own, ablation = cassette_of(tmp_path, less), Ablation(with_all.cassette, frozenset(left_out))
     reused, before = 2 * len(kept), len(with_all.api.requests)
@@ -186,6 +195,31 @@ def test_nothing_is_derived_of_a_request_that_differs_in_more_than_its_sub_agent
     assert ablation.reply(AS_OF, "new", request(without, model="another")) is None
     assert ablation.reply(AS_OF + HOUR, "new", request(without)) is None
     assert ablation.reply(AS_OF, "new", request(listed)) is None
+
+
+async def test_what_is_derived_is_marked_kept_for_a_rerun_and_told(with_all: WithAll, tmp_path: Path) -> None:
+    own, opening = cassette_of(tmp_path, less := without_agents(three(), [RSI_AGENT])), Opening(with_all)
+    ablation = Ablation(with_all.cassette, frozenset({RSI_AGENT}))
+    assert ablation.reuse(AS_OF, own, prompts_of(less)) == MomentReuse(on_cassette=4, derived=1, to_ask=1)
+    session = Session(AS_OF, tmp_path, own, "with less", reused=partial(ablation.reply, AS_OF))
+    request = CliRequest("POST", MESSAGES, [], b"{}")
+    question = ModelRequest(request, opening.request(opening.without), "new", "m", None, Decimal(0))
+    answering = Answering(session, cast(Upstream, None), httpx2.AsyncHTTPTransport(), WeakValueDictionary())
+
+    async def send(content: bytes, *, last: bool = False) -> None:
+        assert last
+
+    async def begin(*_: object) -> Send:
+        return send
+
+    derived = await answering._reused(question)
+    assert derived is not None
+    await answering._give(derived, begin)
+    assert [(one.key, one.derived_from) for one in own.at(AS_OF)] == [("new", opening.recorded.key)]
+    recorder = ModelRecorder(cast(Proxy, None), own)
+    told = recorder.accounted(Outcome(Status.ABSTAINED, error="why"), None, session, AS_OF)
+    assert told.trace is not None
+    assert told.trace["requests"]["derived"] == 1
 
 
 def test_where_nothing_is_recorded_a_whole_run_is_asked(with_all: WithAll, tmp_path: Path) -> None:

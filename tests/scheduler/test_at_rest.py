@@ -1,7 +1,8 @@
 """What the two processes of `up` have imported once a run by rules is over, its report and its chart included.
 
 Memory at rest is what these imports make it, and `make memory` measures it. In `make test`, one process imports the
-runner, and then is a server that is asked for a chart; the two programs whole, as people start them, take seconds.
+runner and writes a report, and then is a server that is asked for a chart; the two programs whole, as people start
+them, take seconds.
 """
 
 import json
@@ -44,6 +45,19 @@ import mcp_server.app  # before anything else imports mcp, as in a server
 import runner.cli.up, runner.up
 from runner.logs import start_logging
 start_logging((), human=False)
+
+import os
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from mcp_server.domain.outcome import Ended, Outcome, Signal, Status
+from mcp_server.domain.strategy.parse import parse_strategy
+from mcp_server.storage.home import Home
+from runner.report import write_report
+strategy = parse_strategy("rules", {"trading_pair": "BTC/USDT", "interval": "1h", "rules": {"buy": "close > 1"}}, None)
+signal, at = Signal("BUY", Decimal(60), "It rose.", 42.5), datetime(2026, 5, 20, 12, tzinfo=UTC)
+home, ended = Home(Path(os.environ["TRADER_HOME"])), Ended(1, "rules", at, Outcome(Status.SUCCESS, signal), at, at)
+write_report(home, strategy, ended, b"")
 print(*sys.modules)
 
 import anyio
