@@ -13,9 +13,12 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 import pytest
+from mcp import Client
 
+from mcp_server.app import build_server
 from mcp_server.domain.outcome import NOTHING_SPENT, Blame, Ended, Outcome, Status
 from mcp_server.domain.strategy.parse import parse_strategy
+from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.budget import SpendingLimits, admit
@@ -200,3 +203,31 @@ async def test_a_run_that_is_taken_up_again_pays_under_the_name_of_the_attempt_t
         claimed = Claimed(1, Run(agents(), "replay", NOON, "claude", NOON), "second", None, earlier_payer=earlier)
         await asking._asked(claimed, address, {}, None)
     assert paid_by == ["first", "second"]
+
+
+async def test_a_run_by_claude_is_told_which_tools_look_at_a_market_and_which_do_more_than_look(
+    home: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = list[ClaudeTask]()
+
+    async def heard(task: ClaudeTask) -> Outcome:
+        tasks.append(task)
+        return DECIDED
+
+    async def room(_: Claimed) -> None:
+        return None
+
+    monkeypatch.setattr(engine, "run_claude", heard)
+    parts, address = Context(), Address("http://127.0.0.1:9/mcp", None)
+    async with Client(build_server(ServerSettings(home=home, exchange="simulated"))) as client:
+
+        @asynccontextmanager
+        async def tools() -> AsyncIterator[Tools]:
+            yield Tools(client)
+
+        asking = Runner(parts.settings, journal, parts.database, no_server, tools, admit=room)
+        await asking._asked(Claimed(1, Run(agents(), "manual", NOON, "claude", NOON), "a run", None), address, {}, None)
+    (task,) = tasks
+    assert task.market_tools >= {"get_price", "get_ohlcv", "calculate_rsi", "calculate_indicators"}
+    assert task.market_tools.isdisjoint({"query_journal", "find_indicators", "write_strategy"})
+    assert (task.tools["get_price"], task.tools["write_strategy"]) == (True, False)
