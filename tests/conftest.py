@@ -10,11 +10,12 @@ from contextlib import suppress
 from importlib import import_module
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from _pytest.pathlib import LOCK_TIMEOUT, cleanup_numbered_dir
 
-from tests.durations import LEAST_S, TESTS, Stopwatch, left_out, measured, target, with_fewer_examples
+from tests.durations import LEAST_S, TESTS, PageTogether, Stopwatch, left_out, measured, target, with_fewer_examples
 from tests.rigs.network_guard import NetworkGuard
 from tests.rigs.warm import fork_for_all
 
@@ -39,6 +40,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("numprocesses", None):
         _forget_settings()
         fork_for_all()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> PageTogether | None:
+    return PageTogether(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -91,7 +97,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the tests that `make long` runs, and put those of the slowest files first, of the page before all.
 
-    So no slow file is left to one worker at the end, and one browser serves all files of the page that a worker runs.
+    So no slow file is left to one worker at the end, and the workers that share the page begin with it.
     Within a file the tests stay as they are.
     """
     kept = [(item, target(item.keywords)) for item in items]

@@ -7,14 +7,19 @@ A test marked `long` is the whole form of one that `make test` runs: more repeti
 import json
 from collections import defaultdict
 from collections.abc import Container, Iterable
+from functools import cache
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 TESTS = Path(__file__).parent
 FILE = TESTS / "durations.json"
 LEAST_S = 1.0
 """A file that takes no longer is not listed; each that is not listed counts so much."""
+
+OF_THE_PAGE = 2
+"""So many workers share the files of the page: each starts a browser and servers, which takes seconds of a core."""
 
 
 def measured() -> dict[str, dict[str, float]]:
@@ -32,6 +37,22 @@ def left_out(config: pytest.Config) -> bool:
     """Tell whether tests marked `long` are left out: whole folders are asked for, and `-m` does not ask for them."""
     folders = not any(name.partition("::")[0].endswith(".py") for name in config.args)
     return folders and "long" not in config.getoption("-m")
+
+
+class PageTogether(LoadFileScheduling):  # type: ignore[misc]
+    """Gives each file to one worker, as `--dist loadfile` does, and those of the page to a few."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return _of_the_page().get(file, file)
+
+
+@cache
+def _of_the_page() -> dict[str, str]:
+    """Return which share each file of the page belongs to, by the file: in turn, as the slowest comes first."""
+    seconds, files = measured()["test"], (file.relative_to(TESTS).as_posix() for file in TESTS.glob("page/test_*.py"))
+    ordered = sorted(files, key=lambda file: (-seconds.get(file, LEAST_S), file))
+    return {f"{TESTS.name}/{file}": f"page {place % OF_THE_PAGE}" for place, file in enumerate(ordered)}
 
 
 def with_fewer_examples(items: Iterable[pytest.Item]) -> None:

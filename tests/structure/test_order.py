@@ -1,15 +1,17 @@
 """Which tests `make test` runs and in what order: the slowest files first, by the seconds that were measured."""
 
 import json
+from collections import defaultdict
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis.strategies import integers
 
 from tests import durations
-from tests.conftest import pytest_collection_modifyitems
+from tests.conftest import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 
 
 def test_each_file_that_was_measured_is_there() -> None:
@@ -37,6 +39,21 @@ def test_the_files_of_the_page_come_one_after_another_so_that_one_browser_serves
     slowest = next(file for file in durations.measured()["test"] if not file.startswith("page/"))
     tests = [(file, set[str]()) for file in (slowest, "page/test_new.py", "page/test_login.py")]
     assert _ordered(pytestconfig, *tests) == ["test_login.py", "test_new.py", Path(slowest).name]
+
+
+def test_two_workers_share_all_files_of_the_page_each_about_half_of_its_seconds() -> None:
+    config: Any = SimpleNamespace(getoption={"dist": "loadfile"}.__getitem__, getvalue=lambda _: ["popen"])
+    scheduler = pytest_xdist_make_scheduler(config, None)
+    assert scheduler is not None
+    seconds, shares = durations.measured()["test"], defaultdict[str, float](float)
+    for file in durations.TESTS.glob("page/test_*.py"):
+        name = file.relative_to(durations.TESTS).as_posix()
+        shares[scheduler._split_scope(f"tests/{name}::test_x[page]")] += seconds.get(name, durations.LEAST_S)
+    assert len(shares) == 2
+    assert min(shares.values()) > sum(shares.values()) / 3
+    assert scheduler._split_scope("tests/structure/test_order.py::test_x") == "tests/structure/test_order.py"
+    config.getoption = {"dist": "load"}.__getitem__
+    assert pytest_xdist_make_scheduler(config, None) is None
 
 
 def test_a_test_of_hypothesis_tries_a_sixteenth_of_its_examples_where_long_tests_are_left_out() -> None:
