@@ -121,8 +121,8 @@ ENDED = (
 )
 
 
-def leave(home: Path, machine: Machine, seed: int) -> tuple[Leftovers, list[Path]]:
-    """Put sixty into a home, and three outcomes into its outbox; return these too, of which the first alone is good."""
+def leave(home: Path, machine: Machine, seed: int, count: int) -> tuple[Leftovers, list[Path]]:
+    """Put some into a home, and three outcomes into its outbox; return these too, of which the first alone is good."""
     journal = Journal(machine.database, Home(home))
     waiting = [_claimed(journal, START) for _ in range(3)]
     with away(home):
@@ -134,17 +134,18 @@ def leave(home: Path, machine: Machine, seed: int) -> tuple[Leftovers, list[Path
     dice = random.Random(seed)  # noqa: S311 (the same homes every time)
     left = Leftovers(home, dice)
     kinds = [*places(left).values()]
-    for number in range(60):
+    for number in range(count):
         left.put(os.fsencode(home) + b"/" + kinds[number % len(kinds)]())
     _fill(os.fsencode(home / "heartbeat.json"), b'{"problems": ' + b"[" * 100_000)
     return left, [good, cut, other]
 
 
-async def test_sixty_leftovers_keep_a_scheduler_from_nothing_and_none_is_lost(home: Path) -> None:
+async def test_leftovers_keep_a_scheduler_from_nothing_and_none_is_lost(home: Path) -> None:
+    """Two of each place."""
     machine = Machine(home)
     for name in ("dip", "also"):
         write(home, hourly(name), at("11:30"))
-    left, (good, *broken) = leave(home, machine, 1)
+    left, (good, *broken) = leave(home, machine, 1, 22)
     async with driven(machine, at("11:59:30")) as up:
         await up.on(36)
         problems = up.schedulers[0].problems()
@@ -164,7 +165,7 @@ def test_sixty_leftovers_keep_up_from_nothing_and_none_is_lost(home: Path, seed:
     machine = Machine(home)
     for name in ("dip", "also"):
         write_strategy(home, name)
-    left, (good, *broken) = leave(home, machine, seed)
+    left, (good, *broken) = leave(home, machine, seed, 60)
     with RunningUp(home, speed=20, environment={"TRADER_NOTIFY": "json://127.0.0.1:9/"}, warm_server=True) as up:
         up.until(lambda: {row["strategy"] for row in up.rows() if row["status"] == "success"} == {"dip", "also"})
         beat = up.beat()
