@@ -156,6 +156,24 @@ def test_a_server_that_does_not_start_is_an_outcome_with_what_it_wrote(
     assert "TRADER_CALLS_PER_MINUTE" in entry.why
 
 
+@pytest.mark.parametrize("for_a_run", [False, True])
+def test_only_a_server_for_one_run_keeps_the_memory_that_it_has_freed(
+    monkeypatch: pytest.MonkeyPatch, for_a_run: bool
+) -> None:
+    given = dict[str, str]()
+
+    def popen(*_: Any, env: dict[str, str], **__: Any) -> Any:
+        given.update(env)
+        raise FileNotFoundError
+
+    monkeypatch.setattr(server_process, "Popen", popen)
+    monkeypatch.setenv("MALLOC_TOP_PAD_", "4096")
+    with pytest.raises(FileNotFoundError):
+        server_process.start_server({}, for_a_run=for_a_run)
+    assert (given.keys() >= server_process.MEMORY_KEPT.keys()) is for_a_run
+    assert given["MALLOC_TOP_PAD_"] == "4096", "what the user has set holds"
+
+
 @pytest.mark.parametrize(
     ("variables", "arguments", "expected"),
     [

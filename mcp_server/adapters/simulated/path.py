@@ -127,7 +127,9 @@ def _made(market: SimulatedMarket, start_ms: int, end_ms: int, points: int, now:
 def _path(market: SimulatedMarket, first: int, last: int) -> Floats:
     """Return the price at the points first … last, both included."""
     level = walk(market.seed, first, last, step=POINT_VOLATILITY, octaves=_OCTAVES, bursts=0.45)
-    return np.asarray(np.round(market.price * np.exp(level), market.decimals), dtype=np.float64)
+    np.exp(level, out=level)
+    level *= market.price
+    return np.round(level, market.decimals, out=level)
 
 
 def _lots(market: SimulatedMarket, first: int, price: Floats) -> Floats:
