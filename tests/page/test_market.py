@@ -214,7 +214,7 @@ def test_a_slow_exchange_says_whom_it_waits_for_and_can_be_left(trader: Trader, 
         assert opened.complaints == []
 
 
-def test_a_market_is_chosen_by_keyboard_and_what_is_half_typed_is_none(trader: Trader, chromium: Browser) -> None:
+def test_a_market_is_chosen_by_keyboard_and_kept_and_what_is_half_typed_not(trader: Trader, chromium: Browser) -> None:
     with chromium.open(trader.at("market?symbol=BTC/USDT&timeframe=1d&indicators=ema(50)")) as opened:
         page, symbol = opened.page, opened.page.get_by_role("combobox", name="Market")
         symbol.focus()
@@ -224,6 +224,8 @@ def test_a_market_is_chosen_by_keyboard_and_what_is_half_typed_is_none(trader: T
         chosen = page.locator("[role=option][aria-selected=true]")
         while "DOGE/USDT spot" not in " ".join(" ".join(chosen.all_inner_texts()).split()):
             page.keyboard.press("ArrowDown")
+        told = page.locator(f"[id='{symbol.get_attribute('aria-activedescendant')}']")
+        assert told.get_attribute("aria-selected") == "true"
         page.keyboard.press("Enter")
         page.wait_for_url("**symbol=DOGE%2FUSDT**")
         page.get_by_role("application", name="DOGE/USDT, 1d").wait_for()
@@ -232,6 +234,10 @@ def test_a_market_is_chosen_by_keyboard_and_what_is_half_typed_is_none(trader: T
         assert symbol.input_value() == "DOGE/USDT"
         page.get_by_role("button", name="Remove ema(50)").press("Enter")
         page.wait_for_url("**indicators=none**")
+        opened.run("location.hash = '#/nonsense'")
+        page.get_by_role("heading", name="There is no such page").wait_for()
+        opened.run("location.hash = '#/market'")
+        page.get_by_role("application", name="DOGE/USDT, 1d").wait_for()
         assert opened.complaints == []
 
 
