@@ -70,7 +70,7 @@ class Overview:
     """All of it at one moment (aware). `unknown` says why the journal could not be read; its figures are None then.
 
     `since`: when the first run of the home began. Of a past moment (`overview_then`) there is no runner and no budget,
-    and `then_running` runs were under way.
+    and `then_running` runs were under way. `left_in_file` tells of runs that the home's file has, and the journal not.
     """
 
     now: datetime
@@ -82,6 +82,7 @@ class Overview:
     unknown: TraderError | None
     since: datetime | None = None
     then_running: int | None = None
+    left_in_file: TraderError | None = None
 
     @property
     def past(self) -> bool:
@@ -104,7 +105,7 @@ class Overview:
         """Everything that is wrong but for the strategies, in sentences for people."""
         alive = self.runner.alive
         own = None if self._runner_knows else self.unknown
-        troubles = [self.runner.no_space, *(alive.problems if alive else ()), own]
+        troubles = [self.runner.no_space, *(alive.problems if alive else ()), own, self.left_in_file]
         return [str(trouble) for trouble in troubles if trouble is not None]
 
     @property

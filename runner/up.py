@@ -154,6 +154,7 @@ class Up:
             tasks.start_soon(connection.hold)
             tasks.start_soon(shared.keep)
             tasks.start_soon(fellows.watch)
+            tasks.start_soon(_tell_what_was_left, context)
             tasks.start_soon(watch, troubles, self.clock, server_problem, notices.tell)
             async with anyio.create_task_group() as telling:
                 done = anyio.Event()
@@ -192,3 +193,9 @@ class Up:
                 await report(home, strategy, ended, exchange, serving, records.sentence(strategy), database)
 
         return write
+
+
+async def _tell_what_was_left(context: Context) -> None:
+    """Log that runs were left in the home's file, if they were: once, as `up` starts."""
+    if (left := await anyio.to_thread.run_sync(context.left_in_file, abandon_on_cancel=True)) is not None:
+        logger.warning("%s", left)

@@ -15,6 +15,7 @@ from mcp_server.storage.home import Home, examples_folder, home_folder
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
+    from mcp_server.errors import Misconfigured
     from mcp_server.storage.database import Database
     from mcp_server.storage.journal.runs import Journal
     from mcp_server.storage.journal.slots import SlotStore
@@ -76,6 +77,14 @@ class Context:
         from mcp_server.storage.journal_database import journal_database
 
         return journal_database(self.database, self.database_url, patience_s=self._patience_s)
+
+    def left_in_file(self) -> "Misconfigured | None":
+        """Look whether runs were left in the home's file, where TRADER_DATABASE_URL names a journal without any."""
+        if self.database_url is None:
+            return None
+        from mcp_server.storage.journal.place import left_in_file
+
+        return left_in_file(self.journal_database, self.database)
 
     @cached_property
     def clock(self) -> "Clock":

@@ -95,6 +95,8 @@ def score(
     from runner.cli.show_scores import scores as show_scores
 
     (show_scores if "rows" in answer else show_score)(show.console(), answer)
+    if answer.get("rows") == [] and (left := context.left_in_file()) is not None:
+        show.console().print(show.plain(str(left)))
 
 
 def _which(runs: Runs, replays: Sequence[str]) -> dict[str, str]:

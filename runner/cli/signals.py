@@ -71,6 +71,9 @@ def signals(
             return
         _check_name(context, journal, name, replayed=replayed)
         command, effect = ("replay", "runs one at past moments") if replayed else ("run", "runs a strategy once")
+        if (left := context.left_in_file()) is not None:
+            typer.echo(f"Nothing is recorded yet. {left}")
+            return
         more = "" if every else " --all also lists runs without a signal."
         typer.echo(f"Nothing is recorded yet. `claude-trader {command} NAME` {effect}, and records the result.{more}")
         return

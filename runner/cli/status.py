@@ -1,6 +1,7 @@
 """`claude-trader status`: how the scheduler is doing."""
 
 import time
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -33,9 +34,11 @@ def status(
 
     def look() -> Overview:
         budget = context.settings.budget_usd_per_day
-        return overview(
+        now = overview(
             context.home, context.journal_database, context.strategies, budget, context.journal_database.now()
         )
+        empty = now.since is None and now.unknown is None
+        return replace(now, left_in_file=context.left_in_file()) if empty else now
 
     def news(now: Overview) -> NewsStanding | None:
         return (

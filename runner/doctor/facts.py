@@ -19,7 +19,7 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.heartbeat import Heartbeat
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.liveness import is_alive
-from mcp_server.storage.journal.place import refuse_if_moved
+from mcp_server.storage.journal.place import left_in_file, refuse_if_moved
 from mcp_server.storage.journal_database import journal_database
 from mcp_server.storage.news.standing import news_standing
 from mcp_server.storage.strategies.folders import ListedStrategy
@@ -30,6 +30,9 @@ from runner.settings import RunnerSettings
 
 PATIENCE_S = 1.0
 """How long the check of the database waits for another process."""
+
+MOST_RIGHTS = 3
+"""How many rights are named."""
 
 AGENT_S = 10.0
 """How long the agent CLI may take to say its version."""
@@ -132,12 +135,34 @@ def journal(home: Home, settings: RunnerSettings) -> list[Diagnosis]:
             refuse_if_moved(Database(home.database), PATIENCE_S)
         return []
     kept = journal_database(Database(home.database), settings.database_url, patience_s=PATIENCE_S)
+    from mcp_server.storage.postgres.rights import lacking_rights
+
     query = "SELECT count(*) FROM executions"
     row = kept.read(lambda connection: connection.execute(query).fetchone())
     if (wrong := kept.problem()) is not None:
         return [Diagnosis("journal", "warning", wrong)]
     runs = int(row[0]) if row else 0
-    return [Diagnosis("journal", "ok", f"The Postgres of TRADER_DATABASE_URL has it: {runs:,} runs.")]
+    left = None if runs else left_in_file(kept, Database(home.database, patience_s=PATIENCE_S))
+    return judged_journal(runs, kept.read(lacking_rights), left)
+
+
+def judged_journal(runs: int, lacking: Sequence[str], left: TraderError | None) -> list[Diagnosis]:
+    """Judge a journal in Postgres.
+
+    Args:
+        runs: how many it has.
+        lacking: rights that a runner needs and the role has not.
+        left: tells of runs that were left in the home's file.
+    """
+    problems = [Diagnosis("journal", "warning", left.problem, left.remedy)] if left else []
+    if lacking:
+        more = f" and {len(lacking) - MOST_RIGHTS} more" if len(lacking) > MOST_RIGHTS else ""
+        rights = f"{', '.join(lacking[:MOST_RIGHTS])}{more}"
+        problem = f"The role of TRADER_DATABASE_URL can read it, and `run` and `up` cannot record: it lacks {rights}."
+        remedy = "Grant it to that role: docs/guides/scaling.md lists what a runner needs. To look, it is enough."
+        problems.append(Diagnosis("journal", "warning", problem, remedy))
+    fine = f"The Postgres of TRADER_DATABASE_URL has it: {runs:,} runs."
+    return problems or [Diagnosis("journal", "ok", fine)]
 
 
 def news(home: Home, settings: RunnerSettings) -> list[Diagnosis]:

@@ -19,7 +19,7 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.home import Home
 from runner.doctor.checkup import CHECK_S, Checkup
-from runner.doctor.facts import database, news
+from runner.doctor.facts import database, judged_journal, news
 from runner.settings import RunnerSettings
 from tests.http.conftest import READS, TOKENS, guarded
 from tests.rigs.anvil import Anvil
@@ -248,3 +248,13 @@ def test_what_is_wrong_with_the_list_of_feeds_is_told_without_its_keys(home: Pat
     assert "feeds.json of the home is not valid: feeds.0.url" in finding.sentence
     assert "user and password" in finding.remedy
     assert "SECRET" not in finding.sentence + finding.remedy
+
+
+def test_a_role_that_may_only_read_a_journal_is_told_what_it_lacks() -> None:
+    rights = [f"{kind} on executions" for kind in ("DELETE", "INSERT", "UPDATE")]
+    (told,) = judged_journal(3, [*rights, "INSERT on strategies"], None)
+    assert told.status == "warning"
+    assert told.sentence.endswith(f"it lacks {', '.join(rights)} and 1 more.")
+    assert "docs/guides/scaling.md" in told.remedy
+    (fine,) = judged_journal(3, [], None)
+    assert (fine.status, fine.sentence) == ("ok", "The Postgres of TRADER_DATABASE_URL has it: 3 runs.")

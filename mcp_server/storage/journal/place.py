@@ -86,6 +86,30 @@ def where_it_is(work: Callable[[Any], T]) -> Callable[[Any], T]:
     return checked
 
 
+def left_in_file(journal: JournalDatabase, file: JournalDatabase) -> Misconfigured | None:
+    """Return what to tell of runs in the home's own file, where the journal is elsewhere and has no run; None: nothing.
+
+    A file whose journal was moved away is not looked at any further.
+    """
+    if journal.path is not None or not file.exists():
+        return None
+    try:
+        if journal.read(_has_runs) or not file.read(_has_runs):
+            return None
+    except TraderError:  # what is wrong with one of them, its use tells
+        return None
+    return Misconfigured(
+        "The Postgres of TRADER_DATABASE_URL has no run, and this home's own file has a journal with runs: "
+        f"{str(file.path)!r}.",
+        "To move it: stop each `claude-trader up`, let TRADER_DATABASE_URL name an empty database, and give "
+        f"{_MOVE.format('postgres')} (docs/guides/scaling.md). To go on with the file, unset TRADER_DATABASE_URL.",
+    )
+
+
+def _has_runs(connection: SqlConnection) -> bool:
+    return connection.execute("SELECT 1 FROM executions LIMIT 1").fetchone() is not None
+
+
 def refuse_if_moved(database: JournalDatabase, patience_s: float) -> None:
     """Raise `Moved` where the journal is elsewhere; wait at most `patience_s`. What else is wrong, its use tells."""
     try:

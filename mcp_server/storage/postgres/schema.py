@@ -37,7 +37,7 @@ def postgres_migrations() -> dict[int, str]:
 
 
 @cache
-def _names() -> frozenset[str]:
+def made_names() -> frozenset[str]:
     """Return what the migrations make: tables, sequences and indexes."""
     made = re.compile(r"CREATE (?:UNIQUE )?(?:TABLE|SEQUENCE|INDEX) (\w+)")
     return frozenset(name for text in postgres_migrations().values() for name in made.findall(text))
@@ -86,9 +86,8 @@ def present_version(connection: PostgresConnection, where: str) -> int:
         Misconfigured: a newer program has written it, or another program's tables have the names of ours.
     """
     # Asked by name alone (`to_regclass`), a session goes on to believe what it knew before it waited for the lock.
-    taken = {
-        str(name): bool(ours) for name, ours in connection.execute(_PRESENT, [sorted(_names()), _TABLE]).fetchall()
-    }
+    asked = [sorted(made_names()), _TABLE]
+    taken = {str(name): bool(ours) for name, ours in connection.execute(_PRESENT, asked).fetchall()}
     if not taken:
         return 0
     if not taken.get(_TABLE):

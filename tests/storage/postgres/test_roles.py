@@ -23,6 +23,7 @@ from mcp_server.storage.news.store import NewsStore
 from mcp_server.storage.postgres import liveness, schema
 from mcp_server.storage.postgres.address import PostgresAddress
 from mcp_server.storage.postgres.database import PostgresDatabase
+from mcp_server.storage.postgres.rights import EMPTIED, lacking_rights
 from mcp_server.storage.queries.child import answer
 from mcp_server.storage.queries.question import Question
 from mcp_server.storage.queries.tables import TABLES
@@ -121,6 +122,17 @@ def test_a_reader_reads_and_changes_nothing(server: Journals, home: Path) -> Non
             database.read(lambda c, table=table: c.execute(f"SELECT * FROM {table} LIMIT 1").fetchall())  # type: ignore[misc]
         with pytest.raises(Misconfigured, match="permission denied"):
             database.write(lambda c: c.execute("UPDATE strategies SET status = 'paused'"))
+
+
+def test_what_a_role_lacks_is_known_before_it_is_needed(server: Journals) -> None:
+    lacking = {}
+    for role in ("journal_owner", "journal_runner", "journal_reader"):
+        with used_as(server, role) as database:
+            lacking[role] = database.read(lacking_rights)
+    reads = set(lacking.pop("journal_reader"))
+    assert reads >= {"INSERT on executions", "UPDATE on strategies", "USAGE on execution_ids"}
+    assert {right for right in reads if right.startswith("DELETE")} == {f"DELETE on {name}" for name in EMPTIED}
+    assert lacking == {"journal_owner": [], "journal_runner": []}
 
 
 @pytest.mark.parametrize("homes", [["one"], pytest.param(["one", "two"], marks=pytest.mark.long)], ids=len)
