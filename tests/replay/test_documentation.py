@@ -1,4 +1,8 @@
-"""The commands of the page on replays, as a reader types them one after the other; and what they say as JSON."""
+"""The commands of the page on replays, as a reader types them one after the other; and what they say as JSON.
+
+In `make test` each is read by the command line, and one moment is recorded and run again. `test_estimate.py` has the
+price and its refusal, `tests/runner/test_ablation_runs.py` what is derived where a sub-agent is left out.
+"""
 
 import gzip
 import json
@@ -6,12 +10,14 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
 import pytest
+import typer.main
 
 from mcp_server.app import build_server
 from mcp_server.domain.strategy.parse import parse_strategy
@@ -20,6 +26,7 @@ from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.strategies.folders import StrategyFolders
+from runner.cli.app import app
 from runner.replay import moments
 from tests.rigs.loopback import served
 from tests.rigs.replays import MODEL, Prices
@@ -99,9 +106,10 @@ class Reader:
         return trader_in(home or self.home)(*arguments, **{**self._urls, "ANTHROPIC_API_KEY": KEY, **environment})
 
 
-@pytest.fixture(scope="module", params=[THREE, pytest.param(SEVEN, marks=pytest.mark.long)], ids=["three", "seven"])
-def reader(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    home, prices = tmp_path_factory.mktemp("reader"), Prices(usage)
+@contextmanager
+def reading(home: Path, size: Size) -> Iterator[Reader]:
+    """Write the example into an empty home, and let a scripted model and a tool server run."""
+    prices = Prices(usage)
     agents = {
         "price-analyst": {"description": "Watches it.", "prompt": f"You watch. {PRICE}", "tools": ["get_price"]},
         "momentum-analyst": {"description": "Reads it.", "prompt": f"You read. {RSI}", "tools": ["calculate_rsi"]},
@@ -112,7 +120,54 @@ def reader(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     steps = script([Reply(calls=[start(name, "BTC/USDT") for name in agents]), answer(GOOD_ANSWER)])
     server = build_server(ServerSettings(home=home, exchange="simulated"))
     with ScriptedMessagesApi(steps, prices) as api, served(mcp_app(server)) as server_url:
-        yield Reader(request.param, home, prices, api.url, server_url)
+        yield Reader(size, home, prices, api.url, server_url)
+
+
+@pytest.fixture(scope="module", params=[THREE, SEVEN], ids=["three", "seven"])
+def reader(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    with reading(tmp_path_factory.mktemp("reader"), request.param) as reader:
+        yield reader
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    """A reader who has recorded one moment, which was no pilot of others."""
+    with reading(tmp_path_factory.mktemp("recorded"), THREE) as reader:
+        yield reader
+
+
+def test_the_command_line_reads_every_command_of_the_page() -> None:
+    command = typer.main.get_command(app).commands["replay"].whole()  # type: ignore[attr-defined]
+    assert len(commands()) == 3
+    for name, *arguments in commands():
+        assert name == "replay"
+        with command.make_context("replay", arguments) as read:
+            assert read.params["name"] == NAME
+            assert bool(read.params["max_usd"]) is not read.params["rerun"]
+            assert read.params["every"] == "4h"
+    options = set(re.findall(r"^\| (`--.*?) \|", PAGE, re.MULTILINE))
+    named = {option for row in options for option in re.findall(r"--[a-z-]+", row)}
+    assert named == {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+
+
+def test_one_moment_is_recorded_and_a_rerun_elsewhere_needs_neither_key_nor_api(recorded: Reader) -> None:
+    record, rerun, _ = commands()
+    done = recorded.types(*until(THREE.few_end, record), TZ=FAR_EAST)
+    assert done.code == 0, done
+    assert done.err.startswith("1 moment from 2026-08-01 00:00")
+    assert re.search(r"^ +BUY +1\b", done.out, re.MULTILINE)
+    assert "claude-trader score --replay" in done.out
+    assert len(recorded.prices.costs) == REQUESTS
+    assert len(place_on_the_page()) == len("20260801T000000Z")
+    check_replies(recorded, "20260801T000000Z")
+    nowhere = {"ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "ANTHROPIC_API_KEY": ""}
+    moved = shutil.copytree(recorded.home, recorded.home.with_name("recorded elsewhere") / "another home")
+    repeated = recorded.types(*until(THREE.few_end, rerun, "--json"), home=moved, TZ=FAR_WEST, **nowhere).json
+    assert (repeated["status"], repeated["by_status"], repeated["requests_asked"]) == ("done", {"success": 1}, 0)
+    assert repeated["spent_usd"] == 0
+    assert repeated["recorded_usd"] == pytest.approx(float(sum(recorded.prices.costs)), abs=1e-5)
+    rows = recorded.database.read(lambda connection: connection.execute("SELECT data FROM analysis_results").fetchall())
+    assert [json.loads(data)["twin"]["signal"] for (data,) in rows] == ["BUY"]
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +197,7 @@ def told(reader: Reader) -> Iterator[dict[str, Done]]:
         yield done
 
 
+@pytest.mark.long
 def test_every_command_of_the_page_does_what_it_says(told: dict[str, Done], reader: Reader) -> None:
     codes = {name: done.code for name, done in told.items()}
     assert codes == {"refused": 2, "record": 0, "again": 0, "rerun": 0, "without": 0, "score": 0}, told
@@ -151,6 +207,7 @@ def test_every_command_of_the_page_does_what_it_says(told: dict[str, Done], read
     assert told["record"].err.startswith(reader.size.beforehand)
 
 
+@pytest.mark.long
 def test_the_price_is_told_after_the_pilots_and_holds_within_a_fifth(told: dict[str, Done], reader: Reader) -> None:
     refused, again = told["refused"].json, told["again"].json
     low, high = refused["estimated_usd"]
@@ -163,6 +220,7 @@ def test_the_price_is_told_after_the_pilots_and_holds_within_a_fifth(told: dict[
     assert re.fullmatch(price, line)
 
 
+@pytest.mark.long
 def test_a_price_above_the_cap_is_refused_and_the_pilots_stay_recorded_and_count(
     told: dict[str, Done], reader: Reader
 ) -> None:
@@ -178,6 +236,7 @@ def test_a_price_above_the_cap_is_refused_and_the_pilots_stay_recorded_and_count
     assert again["replay_id"] == refused["replay_id"]
 
 
+@pytest.mark.long
 def test_a_rerun_elsewhere_and_on_another_day_needs_neither_key_nor_api_and_costs_nothing(
     told: dict[str, Done], reader: Reader
 ) -> None:
@@ -188,11 +247,21 @@ def test_a_rerun_elsewhere_and_on_another_day_needs_neither_key_nor_api_and_cost
     assert rerun["recorded_usd"] > 0
 
 
+@pytest.mark.long
 def test_each_reply_lies_where_the_page_says_with_all_that_it_says(told: dict[str, Done], reader: Reader) -> None:
+    assert told["record"].code == 0
+    check_replies(reader, place_on_the_page())
+
+
+def place_on_the_page() -> str:
+    """Return the folder of a moment that the page names."""
     place = re.search(r"^cassettes/STRATEGY/DECISION_VERSION/(\w+)/KEY\.json ", PAGE, re.MULTILINE)
     assert place is not None
-    assert told["record"].code == 0
-    files = [*(reader.home / "cassettes" / NAME).glob(f"*/{place[1]}/*.json*")]
+    return place[1]
+
+
+def check_replies(reader: Reader, moment: str) -> None:
+    files = [*(reader.home / "cassettes" / NAME).glob(f"*/{moment}/*.json*")]
     assert len(files) >= REQUESTS
     for file in files:
         assert re.fullmatch("[0-9a-f]{12}", file.parent.parent.name)
@@ -203,6 +272,7 @@ def test_each_reply_lies_where_the_page_says_with_all_that_it_says(told: dict[st
         assert "2026-08-01" in json.dumps(kept["request"])
 
 
+@pytest.mark.long
 def test_the_rules_of_a_strategy_are_the_twin_also_where_a_sub_agent_is_left_out(
     told: dict[str, Done], reader: Reader
 ) -> None:
@@ -212,9 +282,11 @@ def test_the_rules_of_a_strategy_are_the_twin_also_where_a_sub_agent_is_left_out
     assert len(rows) == reader.size.moments + reader.size.few, "the rerun is in the home that was moved"
 
 
-def test_a_moment_that_the_model_may_know_the_sequel_of_is_refused_with_the_first_clean_one(reader: Reader) -> None:
-    asked = len(reader.prices.costs)
-    done = reader.types("replay", NAME, "--from", "2024-06-01", "--to", "2024-06-02", "--max-usd", "5")
-    assert (done.code, done.out, len(reader.prices.costs)) == (2, "", asked)
+def test_a_moment_that_the_model_may_know_the_sequel_of_is_refused_with_the_first_clean_one(
+    recorded: Reader,
+) -> None:
+    asked = len(recorded.prices.costs)
+    done = recorded.types("replay", NAME, "--from", "2024-06-01", "--to", "2024-06-02", "--max-usd", "5")
+    assert (done.code, done.out, len(recorded.prices.costs)) == (2, "", asked)
     assert "The first clean moment is 20" in done.err
     assert "--contaminated" in done.err
