@@ -27,7 +27,7 @@ from runner.backtest import sweep as sweeps
 from runner.backtest.executors import SharingExecutor, WorkingExecutor, processes
 from runner.backtest.sweep import SweptVariant, sweep
 from tests.backtest.sweeping import strategy, task
-from tests.rigs.warm import forking_context
+from tests.rigs.warm import Warm, forking_context
 
 ROOT = Path(__file__).parents[2]
 GRID = variants(strategy(), ["rsi(14)=rsi(7)", "40=35"])[1:]
@@ -254,7 +254,26 @@ def sweeping() -> Iterator[subprocess.Popen[str]]:
         program.kill()
 
 
-@pytest.mark.parametrize("how", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGKILL])
+def test_the_workers_of_a_sweep_end_with_its_program_though_that_is_killed() -> None:
+    """Its workers are forked, which costs no imports; in `make long` they are started as the command has it."""
+    reading, writing = os.pipe()
+    with open(os.devnull, "r+") as nothing, os.fdopen(reading) as output:
+        streams = (nothing.fileno(), writing, nothing.fileno())
+        program = Warm("tests.backtest.sweeping", [], os.environ, ROOT, streams, forks_workers=True)
+        os.close(writing)
+        try:
+            workers = [psutil.Process(int(pid)) for pid in output.readline().split()[2:]]
+        finally:
+            program.kill()
+    assert len(workers) == 2
+    left = psutil.wait_procs(workers, timeout=5)[1]
+    for process in left:
+        process.kill()
+    assert left == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_however_it_is_stopped_no_process_is_left(sweeping: subprocess.Popen[str], how: signal.Signals) -> None:
     assert sweeping.stdout is not None
     line = sweeping.stdout.readline().split()

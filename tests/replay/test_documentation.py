@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -81,6 +82,11 @@ def until(end: str, arguments: Sequence[str], *more: str) -> list[str]:
 
 FAR_EAST, FAR_WEST = "Pacific/Kiritimati", "Etc/GMT+12"
 """Between their clocks lie 26 hours: it is never the same day there."""
+
+ROW = """
+SELECT status, cost_usd, recorded_usd, knowledge_cutoff, contaminated, data
+FROM executions e JOIN analysis_results a ON a.execution_id = e.id
+"""
 
 REQUESTS = 6
 """Of a run: two of the orchestrator, and two of each sub-agent."""
@@ -166,8 +172,12 @@ def test_one_moment_is_recorded_and_a_rerun_elsewhere_needs_neither_key_nor_api(
     assert (repeated["status"], repeated["by_status"], repeated["requests_asked"]) == ("done", {"success": 1}, 0)
     assert repeated["spent_usd"] == 0
     assert repeated["recorded_usd"] == pytest.approx(float(sum(recorded.prices.costs)), abs=1e-5)
-    rows = recorded.database.read(lambda connection: connection.execute("SELECT data FROM analysis_results").fetchall())
-    assert [json.loads(data)["twin"]["signal"] for (data,) in rows] == ["BUY"]
+    (row,) = recorded.database.read(lambda connection: connection.execute(ROW).fetchall())
+    cost = sum(recorded.prices.costs)
+    assert (row[0], row[1]) == ("success", row[2])
+    assert row[1] == pytest.approx(cost, abs=Decimal("1e-5"))
+    assert (row[3], row[4]) == ("2025-01", False)
+    assert json.loads(row[5])["twin"]["signal"] == "BUY"
 
 
 @pytest.fixture(scope="module")

@@ -142,11 +142,15 @@ def is_in_the_journal(done: Done, journal: Journal, home: Path) -> None:
     assert row[3] > 0
 
 
-@pytest.mark.parametrize("twice", [False, pytest.param(True, marks=pytest.mark.long)])
+@pytest.mark.long
 def test_a_run_as_of_the_past_is_in_the_journal_tells_its_model_no_later_date_and_says_what_the_model_may_know(
-    trader: Command, journal: Journal, home: Path, *, twice: bool
+    trader: Command, journal: Journal, home: Path
 ) -> None:
-    """`test_recorded_requests.py` shows in `make test` that what is on the cassette is not asked again."""
+    """What is on the cassette is not asked again.
+
+    In `make test`, `test_recorded_requests.py` has what the model is told and repeated, `test_recorder.py` which runs
+    are recorded, `test_execute.py` a spent budget, and `tests/replay/test_documentation.py` the row of such a run.
+    """
     write(home, model="opus", record=True)
     with ScriptedMessagesApi(script()) as api:
         names = {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": KEY}
@@ -157,13 +161,12 @@ def test_a_run_as_of_the_past_is_in_the_journal_tells_its_model_no_later_date_an
             assert set(re.findall(r"Today's date is ([0-9-]+)", request.text)) == {"2026-03-01"}
             assert f"{datetime.now(UTC):%Y-%m-%d}" not in request.text
         assert len(api.requests) == 6
-        if twice:
-            for_a_person = trader("run", "dip", "--as-of", AS_OF, **names)
-            assert len(api.requests) == 6, "what is on the cassette is not asked again"
-            assert "Contaminated: a model of this run knows what happened until 2026-06" in for_a_person.out
-            kept_in = f"recorded in {done.json['cassette']} of the home"
-            assert kept_in in for_a_person.out.replace("\n", " ")
-            assert "no cost, from the cassette for $0.0048" in for_a_person.out
+        for_a_person = trader("run", "dip", "--as-of", AS_OF, **names)
+        assert len(api.requests) == 6, "what is on the cassette is not asked again"
+        assert "Contaminated: a model of this run knows what happened until 2026-06" in for_a_person.out
+        kept_in = f"recorded in {done.json['cassette']} of the home"
+        assert kept_in in for_a_person.out.replace("\n", " ")
+        assert "no cost, from the cassette for $0.0048" in for_a_person.out
         spent = trader("run", "dip", "--as-of", "2026-03-01T13:00Z", TRADER_BUDGET_USD_PER_DAY="0.49", **names)
         assert len(api.requests) == 6
     first = done.json
@@ -175,7 +178,7 @@ def test_a_run_as_of_the_past_is_in_the_journal_tells_its_model_no_later_date_an
     cost = Decimal(str(first["cost_usd"]))
     assert rows == [
         ("success", cost, cost, "2026-06", True),
-        *[("success", Decimal(0), cost, "2026-06", True)] * twice,
+        ("success", Decimal(0), cost, "2026-06", True),
         ("skipped_budget", Decimal(0), None, None, None),
     ]
 
