@@ -4,8 +4,10 @@ It writes a line whenever a variant is done: how many are, of how many, and the 
 """
 
 import multiprocessing
+import os
 import signal
 import sys
+from multiprocessing.connection import Connection
 
 import numpy as np
 
@@ -16,8 +18,10 @@ from mcp_server.domain.candles import CANDLE_COLUMNS, Candles
 from mcp_server.domain.indicators.history import made_up_candles
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.strategy.strategy import Strategy
+from runner.backtest import executors
 from runner.backtest.executors import processes
 from runner.backtest.sweep import sweep
+from tests.rigs.warm import FORKING, forking_context
 
 HOUR_MS = 3_600_000
 
@@ -46,6 +50,30 @@ def main() -> None:
 
     with processes(2) as executor:
         sweep(task(2_200), grid, executor, every=False, told=told)
+
+
+def forked(pids: Connection, forking: str | None) -> None:
+    """Sweep in processes that are forked; send their numbers whenever a variant is done.
+
+    Args:
+        pids: where to.
+        forking: the address of the process that forks.
+    """
+    if forking is not None:
+        os.environ[FORKING] = forking
+    vars(executors)["get_context"] = lambda _: forking_context()
+
+    def told(_done: int, _of: int) -> None:
+        pids.send([process.pid for process in multiprocessing.active_children()])
+
+    with processes(2) as executor:
+        sweep(
+            task(2_200),
+            variants(strategy(), ["40=" + ",".join(map(str, range(20, 60)))]),
+            executor,
+            every=False,
+            told=told,
+        )
 
 
 if __name__ == "__main__":

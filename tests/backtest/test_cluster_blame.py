@@ -3,16 +3,17 @@
 import asyncio
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from mcp_server.errors import Retryable
-from runner.backtest.sweep import sweep
+from runner.backtest.sweep import WorkersEnded, sweep
 from tests.backtest.endless import tell, until_told
 from tests.backtest.sweeping import task
-from tests.backtest.test_cluster import GRID, IN_TIME_S, figures, here, silent
+from tests.backtest.test_cluster import AT, GRID, IN_TIME_S, figures, here, silent
 from tests.rigs.dask_cluster import NEEDS_DASK, DaskCluster
 
 pytestmark = NEEDS_DASK
@@ -107,6 +108,38 @@ def test_a_call_that_the_scheduler_has_forgotten_with_its_worker_is_sent_again()
     client = ClientOfTwo(outcomes=[forgotten, forgotten, forgotten, ["fourth"]])
     assert executor_of(client).submit(print).result() == ["fourth"]
     assert len(set(client.keys)) == 4
+
+
+def test_a_call_that_ended_its_workers_is_no_reason_to_end_the_sweep() -> None:
+    from distributed import KilledWorker
+
+    killed = KilledWorker("a call", None, 0)
+    with pytest.raises(WorkersEnded, match="1 workers ended while they computed it"):
+        executor_of(ClientOfTwo(outcomes=[killed])).submit(print).result()
+
+
+class Deadly(ThreadPoolExecutor):
+    """Ends a worker of a cluster, as it were, with each call that computes the variant `AT`; counts calls."""
+
+    calls = 0
+
+    def submit(self, fn: Any, /, *args: Any, **others: Any) -> Any:
+        self.calls += 1
+        if GRID[AT].strategy not in args[1]:
+            return super().submit(fn, *args, **others)
+        ended = Future[Any]()
+        ended.set_exception(WorkersEnded("1 workers ended while they computed it.", "See what they log."))
+        return ended
+
+
+def test_what_was_with_a_variant_that_ends_workers_is_computed_alone_and_it_is_an_error_in_its_row() -> None:
+    with Deadly(1) as executor:
+        swept = sweep(task(), GRID, executor, every=False, told=silent)
+    assert executor.calls > len(GRID)
+    assert [one.variant for one in swept] == GRID
+    assert str(swept[AT].error).startswith("1 workers ended while they computed it")
+    others = [*GRID[:AT], *GRID[AT + 1 :]]
+    assert figures([*swept[:AT], *swept[AT + 1 :]]) == here(others)
 
 
 @pytest.mark.parametrize("reason", [None, "scheduler-connection-lost"])

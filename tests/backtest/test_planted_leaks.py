@@ -33,8 +33,8 @@ SPECS = (
 @pytest.fixture(scope="module")
 def candles() -> Candles:
     """Some of them with much more volume, which the simulated market never has."""
-    series, random = hourly_candles().slice(0, 3_000), np.random.default_rng(1)
-    rows = random.choice(np.arange(100, 2_700), 30, replace=False)
+    series, random = hourly_candles().slice(0, 2_400), np.random.default_rng(1)
+    rows = random.choice(np.arange(100, 2_200), 30, replace=False)
     volume = series.volume.copy()
     volume[rows] *= random.uniform(6, 12, len(rows))
     return replace(series, volume=volume)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import count
-from multiprocessing import active_children
+from multiprocessing import Pipe, active_children
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,8 @@ from runner.backtest import executors
 from runner.backtest import sweep as sweeps
 from runner.backtest.executors import SharingExecutor, WorkingExecutor, processes
 from runner.backtest.sweep import SweptVariant, sweep
-from tests.backtest.sweeping import strategy, task
-from tests.rigs.warm import Warm, forking_context
+from tests.backtest.sweeping import forked, strategy, task
+from tests.rigs.warm import FORKING, fork_for_all, forking_context
 
 ROOT = Path(__file__).parents[2]
 GRID = variants(strategy(), ["rsi(14)=rsi(7)", "40=35"])[1:]
@@ -256,15 +256,16 @@ def sweeping() -> Iterator[subprocess.Popen[str]]:
 
 def test_the_workers_of_a_sweep_end_with_its_program_though_that_is_killed() -> None:
     """Its workers are forked, which costs no imports; in `make long` they are started as the command has it."""
-    reading, writing = os.pipe()
-    with open(os.devnull, "r+") as nothing, os.fdopen(reading) as output:
-        streams = (nothing.fileno(), writing, nothing.fileno())
-        program = Warm("tests.backtest.sweeping", [], os.environ, ROOT, streams, forks_workers=True)
-        os.close(writing)
-        try:
-            workers = [psutil.Process(int(pid)) for pid in output.readline().split()[2:]]
-        finally:
-            program.kill()
+    fork_for_all()
+    receiving, sending = Pipe(duplex=False)
+    program = forking_context().Process(target=forked, args=(sending, os.environ.get(FORKING)))
+    program.start()
+    try:
+        assert receiving.poll(60)
+        workers = [psutil.Process(pid) for pid in receiving.recv()]
+    finally:
+        program.kill()
+        program.join()
     assert len(workers) == 2
     left = psutil.wait_procs(workers, timeout=5)[1]
     for process in left:
