@@ -75,9 +75,13 @@ def collect(home: Path) -> None:
     store.enter(NewsFetch("wire", then_ms, "ok", 3), feed, told)
 
 
+@pytest.mark.long
 def test_three_sub_agents_report_and_what_the_news_agent_saw_is_kept(
     trader: Command, home: Path, world: Mapping[str, str]
 ) -> None:
+    """In `make test`, `tests/runner/test_run_claude.py` has such a run, `tests/tools/test_get_news.py` the headlines
+    that a sub-agent is told, and `tests/news/test_in_trace.py` what is kept of them.
+    """
     collect(home)
     with ScriptedMessagesApi(script()) as api:
         model = {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": "dummy"}

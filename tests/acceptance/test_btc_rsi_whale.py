@@ -76,7 +76,7 @@ def script() -> dict[str, Sequence[Step]]:
 
 @pytest.mark.long
 def test_three_sub_agents_report_and_the_signal_rests_on_them(trader: Command, home: Path, world: World) -> None:
-    """In `make test` the other example does so, and this one's rules run."""
+    """In `make test`, `tests/runner/test_run_claude.py` has such a run, and the rules of this example run."""
     with ScriptedMessagesApi(script()) as api:
         model = {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": "dummy"}
         done = trader("run", "btc-rsi-whale", "--json", **world.environment(), **model)
