@@ -52,6 +52,10 @@ class Environment:
         command = [*PIP, "--python", str(self.bin / "python"), "install", "--quiet", *what]
         subprocess.run(command, check=True, capture_output=True, timeout=1200)
 
+    def files(self) -> set[Path]:
+        """Return what is installed, without bytecode."""
+        return {file for file in self.packages.rglob("*") if "__pycache__" not in file.parts}
+
     def mib(self) -> float:
         """Return its size on disk in MiB, bytecode included."""
         subprocess.run([self.bin / "python", "-m", "compileall", "-q", self.packages], check=False, capture_output=True)

@@ -41,7 +41,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Built:
 def environment(packages: Built, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """An environment with the wheel; of this one it sees the dependencies, and not the checkout."""
     environment = Environment(tmp_path_factory.mktemp("environment") / "e")
-    environment.install("--no-deps", "--no-index", str(packages.wheel))
+    environment.install("--no-deps", "--no-index", "--no-compile", str(packages.wheel))
     lent = Path(str(metadata.distribution("mcp").locate_file("")))
     (environment.packages / "lent.pth").write_text(f"{lent}\n")
     return environment
@@ -116,22 +116,28 @@ def test_the_server_gives_the_page_from_there(environment: Environment, tmp_path
 def test_the_server_answers_from_there_and_has_the_examples(
     environment: Environment, program: tuple[str, ...], tmp_path: Path
 ) -> None:
+    own = tmp_path / "claude-trader" / "strategies" / "own"
+    own.mkdir(parents=True)
+    (own / "config.json").write_text((ROOT / "strategies" / "rsi-reversion" / "config.json").read_text())
+    before = environment.files()
     tools, strategies = environment.ask(*program, data=tmp_path)
     assert tools == list(tool_files())
     named = strategies["columns"].index("name")
-    assert [row[named] for row in strategies["rows"]] == list(EXAMPLES)
+    assert {row[named] for row in strategies["rows"]} == {*EXAMPLES, "own"}, "its home is in the platform's data folder"
+    assert environment.files() == before
 
 
+@pytest.mark.long
 def test_its_home_is_in_the_platforms_data_folder_and_nothing_is_written_into_it(
     environment: Environment, tmp_path: Path
 ) -> None:
-    before = {file for file in environment.packages.rglob("*") if "__pycache__" not in file.parts}
+    before = environment.files()
     added = environment.run("claude-trader", "strategies", "add", "rsi-reversion", "--json", data=tmp_path)
     assert added["name"] == "rsi-reversion"
     listed = environment.run("claude-trader", "strategies", "--json", data=tmp_path)["strategies"]
     assert [row["origin"] for row in listed if row["name"] == "rsi-reversion"] == ["home"]
     assert (tmp_path / "claude-trader" / "strategies" / "rsi-reversion" / "config.json").is_file()
-    assert {file for file in environment.packages.rglob("*") if "__pycache__" not in file.parts} == before
+    assert environment.files() == before
 
 
 @pytest.mark.long

@@ -156,7 +156,7 @@ def test_older_runs_are_loaded_on_demand_and_with_the_candles_in_sight(site: Sit
         expect(opened.page.get_by_role("list", name="What the squares mean")).to_contain_text("6 missed")
 
 
-def test_a_run_opens_to_all_that_is_known_of_it_and_one_that_was_decided_in_a_chat_says_so(
+def test_a_run_opens_to_all_that_is_known_of_it_which_stays_open_and_one_that_was_decided_in_a_chat_says_so(
     site: Site, chromium: Browser
 ) -> None:
     (run_id,) = selected(
@@ -190,6 +190,8 @@ def test_a_run_opens_to_all_that_is_known_of_it_and_one_that_was_decided_in_a_ch
         failed.locator("summary").click()
         expect(failed.locator("pre")).to_contain_text("Did you mean 'ETH/USDT'?")
         expect(detail.get_by_text("seen in part")).to_be_visible()
+        expect(opened.page.locator(".readout")).to_contain_text("close")
+        a_new_slot_appears_and_nothing_that_is_open_closes(site, opened, detail.locator("details.card").first)
         opened.page.get_by_role("button", name="By hand").click()
         row = opened.page.locator(f"#run-{in_chat.execution_id}")
         for text in ("SELL", "58 %", "by hand, decided in a chat", "unknown"):
@@ -200,26 +202,21 @@ def test_a_run_opens_to_all_that_is_known_of_it_and_one_that_was_decided_in_a_ch
     forget(site, [in_chat.execution_id])
 
 
-def test_a_new_slot_appears_and_nothing_that_is_open_closes(site: Site, chromium: Browser) -> None:
-    with opened_at(site, chromium, f"strategy/{ANALYSTS}") as opened:
-        expect(_fact(opened, "State")).to_be_visible()
-        expect(opened.page.locator(".readout")).to_contain_text("close")
-        _rows(opened).nth(2).get_by_role("button").click()
-        card = opened.page.locator("tr.detail details.card").first
-        card.locator("summary").first.click()
-        button = opened.page.locator(f"#{_rows(opened).nth(3).get_attribute('id')} button")
-        button.scroll_into_view_if_needed()
-        button.focus()
-        place, squares = button.bounding_box()["y"], _squares(opened).count()
-        at = site.now.replace(second=30, microsecond=0)
-        why = "Claude's API answered <img src=x onerror=alert(1)>\u202e."
-        failed = Outcome(Status.ERROR, error=why, blame="outside", **NOTHING_SPENT)
-        run = SampleRun(analyst_versions()[-1], SlotRow(Status.RUNNING, at, at), failed)
-        (added,) = enter_runs(site.sample.database, "live", [run])
-        expect(_squares(opened)).to_have_count(squares + 1)
-        expect(_rows(opened).first).to_contain_text("failed")
-        expect(_rows(opened).first).to_contain_text("<img src=x onerror=alert(1)>")
-        expect(card).to_have_attribute("open", "")
-        assert button.evaluate(FOCUSED)
-        assert button.bounding_box()["y"] == pytest.approx(place, abs=150)
+def a_new_slot_appears_and_nothing_that_is_open_closes(site: Site, opened: OpenPage, card: Any) -> None:
+    """Assert that of the view of ANALYSTS with a card that is open."""
+    button = opened.page.locator(f"#{_rows(opened).nth(3).get_attribute('id')} button")
+    button.scroll_into_view_if_needed()
+    button.focus()
+    place, squares = button.bounding_box()["y"], _squares(opened).count()
+    at = site.now.replace(second=30, microsecond=0)
+    why = "Claude's API answered <img src=x onerror=alert(1)>\u202e."
+    failed = Outcome(Status.ERROR, error=why, blame="outside", **NOTHING_SPENT)
+    run = SampleRun(analyst_versions()[-1], SlotRow(Status.RUNNING, at, at), failed)
+    (added,) = enter_runs(site.sample.database, "live", [run])
+    expect(_squares(opened)).to_have_count(squares + 1)
+    expect(_rows(opened).first).to_contain_text("failed")
+    expect(_rows(opened).first).to_contain_text("<img src=x onerror=alert(1)>")
+    expect(card).to_have_attribute("open", "")
+    assert button.evaluate(FOCUSED)
+    assert button.bounding_box()["y"] == pytest.approx(place, abs=150)
     forget(site, [added])
