@@ -15,7 +15,7 @@ from mcp_server.domain.outcome import NOTHING_SPENT, BudgetReached, Ended, Outco
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.journal.carry_out import STOPPED
 from mcp_server.storage.journal.rows import Claimed
-from mcp_server.storage.journal.slots import Claim
+from mcp_server.storage.journal.slots import Change, Claim
 from runner.notify.events import Event
 from runner.scheduler.after_run import AfterRun
 from runner.scheduler.outage import Outage
@@ -133,9 +133,12 @@ async def test_after_failures_in_a_row_it_is_paused_and_told_and_counts_anew_onc
     kinds = [kind for kind in runs.kinds() if kind != "server"]
     assert kinds == [*["failure"] * 5, "paused"], "a failure that is not its own is told elsewhere"
     assert runs.told[-1].fields["failures"] == "3"
+    runs.machine.slot_store.change([Change("s", runs.what, None, ())], at(f"{runs.hour:02}:20"))
+    runs.machine.folders.set_status("s", "active")
     runs.machine.adopt(runs.what, at(f"{runs.hour:02}:30"))
-    await runs.run(FAILED)
-    assert runs.kinds()[-1] == "failure"
+    for status in ("active", "active", "paused"):
+        await runs.run(FAILED)
+        assert runs.machine.folders.read("s").config.status == status
 
 
 async def test_a_budget_that_is_used_up_is_told_once_a_day(follow: Callable[..., Followed]) -> None:
