@@ -107,7 +107,9 @@ def test_a_host_shows_a_chart_that_can_be_read_by_keyboard(
 
 
 @pytest.mark.parametrize("theme", ["dark", pytest.param("light", marks=pytest.mark.long)])
-def test_it_follows_the_hosts_theme_and_axe_finds_nothing(host: AppHost, page: Conversation, theme: str) -> None:
+def test_it_follows_the_hosts_theme_axe_finds_nothing_and_a_signal_stands_where_it_was_seen(
+    host: AppHost, page: Conversation, theme: str
+) -> None:
     app = page.chart(host, theme)
     assert in_app(page, "getComputedStyle(document.body).paddingTop") == "7px"
     color = in_app(page, "getComputedStyle(document.body).backgroundColor")
@@ -115,18 +117,14 @@ def test_it_follows_the_hosts_theme_and_axe_finds_nothing(host: AppHost, page: C
     in_app(page, AXE.read_text("utf-8"))
     assert in_app(page, "axe.run().then(result => result.violations.map(one => one.id))") == []
     page.charted = ""
+    a_signal_stands_at_the_last_candle_that_it_saw(host, page, app)
     other = "light" if theme == "dark" else "dark"
     page.run(f"bridge.sendHostContextChange({{ theme: '{other}' }})")
     expect(app.locator("body")).not_to_have_css("background-color", color)
 
 
-@pytest.mark.long
-def test_a_signal_stands_at_the_last_candle_that_it_saw_and_the_reader_goes_back_in_history(
-    host: AppHost, page: Conversation
-) -> None:
-    """In `make test`, test_chart.py and test_strategy.py show that of the same chart on the page."""
-    app = page.chart(host)
-    page.charted = ""
+def a_signal_stands_at_the_last_candle_that_it_saw(host: AppHost, page: Conversation, app: Any) -> None:
+    """Assert that of the chart of `CHART`, and let the reader go back in history, which draws it anew."""
     in_app(
         page,
         "(() => { const { chart } = document.querySelector('[role=application]'), set = chart.setMarkers;"
