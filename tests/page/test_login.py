@@ -113,19 +113,33 @@ def test_a_wrong_token_is_refused_in_words_the_right_one_taken_and_signing_out_i
         assert opened.page.get_by_role("button", name="Sign out").count() == 0
 
 
+@pytest.mark.long
 def test_after_too_many_attempts_the_page_says_when_to_try_again(home: Path, chromium: Browser) -> None:
+    """In `make test`, tests/http/test_attempts.py shows where the server then leads, and the next test opens that."""
     with guarded(settings(home)) as server, chromium.open("about:blank") as opened:
         for _ in range(EACH_PER_MINUTE):
             try_to_sign_in(server, b"token=guess", **OWN)
         opened.page.clock.install()
         opened.page.goto(costs(server))
         sign_in(opened, READS)
-        assert "There were too many attempts. Try again in 6 s." in refusal(opened)
-        button = opened.page.get_by_role("button", name="Sign in")
-        assert button.is_disabled()
-        opened.page.clock.run_for(6_000)
-        assert "You can try again now." in refusal(opened)
-        assert button.is_enabled()
+        it_says_when_to_try_again(opened)
+
+
+def test_who_is_to_wait_is_told_when_to_try_again(guarded_page: Guarded, chromium: Browser) -> None:
+    with chromium.open("about:blank") as opened:
+        opened.page.clock.install()
+        opened.page.goto(costs(guarded_page, "?refused=wait&seconds=6"))
+        it_says_when_to_try_again(opened)
+
+
+def it_says_when_to_try_again(opened: OpenPage) -> None:
+    """Assert that of a page that is to wait for 6 s, by a clock that is installed."""
+    assert "There were too many attempts. Try again in 6 s." in refusal(opened)
+    button = opened.page.get_by_role("button", name="Sign in")
+    assert button.is_disabled()
+    opened.page.clock.run_for(6_000)
+    assert "You can try again now." in refusal(opened)
+    assert button.is_enabled()
 
 
 CLAIMS = ("<b>no</b>", "wait&seconds=1e999", "wait&seconds=<b>", "wait&seconds=99999", "wait")

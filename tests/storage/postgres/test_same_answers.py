@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,9 @@ from mcp_server.storage.postgres.database import PostgresDatabase
 from tests.rigs.journal_databases import IN_POSTGRES, postgres_url
 from tests.rigs.sample_home import SampleHome, sample_home
 from tests.runner.conftest import trader_in
-from tests.tools.conftest import NOW
 
 pytestmark = IN_POSTGRES
+NOW = datetime(2026, 5, 20, 12, 0, 41, tzinfo=UTC)
 THEN = NOW - timedelta(days=9)
 
 
