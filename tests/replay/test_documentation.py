@@ -144,7 +144,6 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
 
 def test_the_command_line_reads_every_command_of_the_page() -> None:
     command = typer.main.get_command(app).commands["replay"].whole()  # type: ignore[attr-defined]
-    assert len(commands()) == 3
     for name, *arguments in commands():
         assert name == "replay"
         with command.make_context("replay", arguments) as read:
@@ -164,7 +163,6 @@ def test_one_moment_is_recorded_and_a_rerun_elsewhere_needs_neither_key_nor_api(
     assert re.search(r"^ +BUY +1\b", done.out, re.MULTILINE)
     assert "claude-trader score --replay" in done.out
     assert len(recorded.prices.costs) == REQUESTS
-    assert len(place_on_the_page()) == len("20260801T000000Z")
     check_replies(recorded, "20260801T000000Z")
     nowhere = {"ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "ANTHROPIC_API_KEY": ""}
     moved = shutil.copytree(recorded.home, recorded.home.with_name("recorded elsewhere") / "another home")

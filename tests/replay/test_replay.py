@@ -90,7 +90,7 @@ def check_told(told: list[ReplayProgress], done: Replayed) -> None:
 async def test_a_replay_is_priced_beforehand_recorded_whole_and_repeated_for_nothing(
     home: Path, address: Address, count: int
 ) -> None:
-    """In `make test`, `test_documentation.py` has a replay of fewer moments."""
+    """In `make test`, `test_documentation.py` has a replay of one moment, and `test_estimate.py` the price."""
     prices, request, told = Prices(varied(7, 2_000)), replay_of(count), list[ReplayProgress]()
     done = await replayed(home, address, request, prices, told.append)
     assert (done.by_status, done.signals, done.stopped_by) == ({Status.SUCCESS: count}, {"BUY": count}, None)

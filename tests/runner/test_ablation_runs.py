@@ -109,7 +109,7 @@ def prompts_of(what: Strategy) -> list[str]:
 async def test_without_a_sub_agent_one_turn_is_asked_a_moment_and_a_rerun_asks_none(
     with_all: WithAll, tmp_path: Path, left_out: tuple[str, ...], *, rerun: bool
 ) -> None:
-    """In `make test`, a test below derives a reply, and `tests/replay/test_documentation.py` has a run and a rerun."""
+    """In `make test`, tests below derive a reply and take the recorded ones; `tests/replay` has a run and a rerun."""
     less, kept = without_agents(three(), left_out), [name for name in NAMES if name not in left_out]
     own, ablation = cassette_of(tmp_path, less), Ablation(with_all.cassette, frozenset(left_out))
     reused, before = 2 * len(kept), len(with_all.api.requests)
@@ -184,6 +184,12 @@ def test_nothing_is_derived_of_a_first_reply_that_did_not_start_all(with_all: Wi
     assert ablation.reply(AS_OF, "new", opening.request(opening.without)) is None
     less = without_agents(three(), [RSI_AGENT])
     assert ablation.reuse(AS_OF, cassette_of(tmp_path, less), prompts_of(less)) == MomentReuse(0, 0, None)
+
+
+def test_what_was_recorded_with_all_is_not_asked_again(with_all: WithAll) -> None:
+    ablation = Ablation(with_all.cassette, frozenset({RSI_AGENT}))
+    for recorded in with_all.cassette.at(AS_OF):
+        assert ablation.reply(AS_OF, recorded.key, recorded.request) == recorded
 
 
 def test_nothing_is_derived_of_a_request_that_differs_in_more_than_its_sub_agents(with_all: WithAll) -> None:
