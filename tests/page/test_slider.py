@@ -146,7 +146,7 @@ def test_the_page_goes_from_slot_to_slot_of_the_strategy_that_is_shown(
         ).fetchall()
     )
     last, before = (slot.replace(tzinfo=UTC, microsecond=0) for (slot,) in slots)
-    begin = "" if whole else f"?as_of={last:%Y-%m-%dT%H:%M:%SZ}"
+    begin = "" if whole else f"?tab=files&as_of={last:%Y-%m-%dT%H:%M:%SZ}"
     with opened_at(site, chromium, f"strategy/btc-trend{begin}") as opened:
         slider(opened)
         back, forth = (opened.page.get_by_role("button", name=name) for name in ("Last slot", "Next slot"))
