@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +12,7 @@ import anyio
 import pytest
 
 from mcp_server.domain.outcome import NOTHING_SPENT, BudgetReached, Ended, Outcome, Signal, SignalName, Status
+from mcp_server.domain.run_status import RunEngine
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.journal.carry_out import STOPPED
 from mcp_server.storage.journal.rows import Claimed
@@ -68,14 +69,14 @@ class Followed:
             lambda *_: None,
         )
 
-    async def run(self, outcome: Outcome) -> None:
+    async def run(self, outcome: Outcome, engine: RunEngine = "rules") -> None:
         self.hour += 1
         now = at(f"{self.hour:02}:00")
         before = now - timedelta(minutes=1)
         (claimed,) = self.machine.slot_store.claim([Claim(self.what, before, now, ())], now).started
         ended = self.machine.journal.finish(claimed, outcome, now, began_at=now)
         assert ended.waiting is None
-        await self.after_run.follow(self.what, ended)
+        await self.after_run.follow(self.what, replace(ended, engine=engine))
 
     def kinds(self) -> list[str]:
         return [event.kind for event in self.told]
@@ -119,6 +120,8 @@ async def test_a_signal_has_its_report_but_not_one_that_rules_repeat(follow: Cal
     for signal in ("HOLD", "HOLD", "BUY", "BUY", "HOLD", "HOLD"):
         await runs.run(says(signal))
     assert runs.reported == ["HOLD", "BUY", "HOLD"]
+    await runs.run(says("HOLD"), "claude")
+    assert runs.reported == ["HOLD", "BUY", "HOLD", "HOLD"], "what Claude decides is reported each time"
 
 
 async def test_after_failures_in_a_row_it_is_paused_and_told_and_counts_anew_once_it_is_resumed(

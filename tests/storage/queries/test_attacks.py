@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pytest
 
 from mcp_server import child_process
@@ -19,6 +20,7 @@ from mcp_server.storage.queries.ask import CHILD, PROCESS_S, Queries
 from mcp_server.storage.queries.check import check
 from mcp_server.storage.queries.child import answer
 from mcp_server.storage.queries.question import Question
+from mcp_server.storage.queries.snapshot import lock
 from tests.storage.queries.conftest import NOW, Asked
 from tests.storage.test_database import held_by_a_shell
 
@@ -326,6 +328,27 @@ async def test_a_query_that_takes_too_much_processor_time_is_told_as_that(
     monkeypatch.setattr("mcp_server.storage.queries.ask.CHILD", child_with("MOST_PROCESSOR_S = 1"))
     with pytest.raises(BadInput, match="of processor time"):
         await ask(Question(recorded, next(iter(BOMBS.values()))[0], NOW, 10, 200, 60.0))
+
+
+def test_what_a_check_had_let_through_would_be_denied_by_duckdb_itself(tmp_path: Path) -> None:
+    (file := tmp_path / "secret.txt").write_text("secret")
+    a_variable_of_python = np.array([1])
+    with duckdb.connect() as connection:
+        lock(connection)
+        for sql in (
+            f"SELECT * FROM read_text('{file}')",
+            f"COPY (SELECT 1) TO '{tmp_path / 'new.csv'}'",
+            f"ATTACH '{tmp_path / 'new.duckdb'}'",
+            "SELECT * FROM a_variable_of_python",
+            "SET memory_limit = '9GB'",
+            "RESET TimeZone",
+        ):
+            with pytest.raises(duckdb.Error):
+                connection.execute(sql).fetchall()
+        settings = "SELECT current_setting('temp_directory'), current_setting('TimeZone')"
+        assert connection.execute(settings).fetchall() == [("", "UTC")]
+    assert [*tmp_path.glob("new*")] == []
+    assert a_variable_of_python.size
 
 
 def test_a_query_holds_the_file_only_while_it_copies(home: Path) -> None:
