@@ -197,7 +197,7 @@ def told(reader: Reader) -> Iterator[dict[str, Done]]:
         done["again"] = reader.types(*until(size.all_end, record, "--json"))
         assert len(asked) == size.moments * REQUESTS, "nothing is asked twice"
         nowhere = {"ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "ANTHROPIC_API_KEY": ""}
-        moved = shutil.copytree(reader.home, reader.home.with_name("elsewhere") / "another home")
+        moved = shutil.copytree(reader.home, reader.home.with_name(f"{reader.home.name} elsewhere") / "another home")
         done["rerun"] = reader.types(*until(size.few_end, rerun, "--json"), home=moved, TZ=FAR_WEST, **nowhere)
         done["without"] = reader.types(*until(size.few_end, without))
         assert len(asked) == size.moments * REQUESTS + size.few, "only the turn that weighs the reports is asked anew"

@@ -180,7 +180,8 @@ async def test_up_judges_by_itself_names_the_record_so_far_and_sends_one_summary
     assert "gone" not in summary["strategies"], "its folder was removed"
 
     later = clock.now().replace(second=30) + timedelta(minutes=10)
-    until_missed(machine.database)
+    if machine.ask("SELECT 1 FROM executions WHERE status = 'running'"):  # else nobody would be missed
+        until_missed(machine.database)
     async with driven(machine, later):
         pass
     since = machine.slot_store.stored_schedules()["sells"].since.replace(second=0, microsecond=0, tzinfo=None)
