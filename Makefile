@@ -74,7 +74,8 @@ demo: $(VENV)/base.stamp  ## install, then show an example strategy over simulat
 
 # The slowest files first (tests/durations.json), which xdist would change to files of many tests first.
 # More workers than cores: most tests wait for another process or a clock, and three keep little more than one core busy.
-WORKERS ?= 5
+# Each more costs the import of all tests, and what its first tests set up.
+WORKERS ?= 4
 # Of what failed, so few tests may have met a busy machine; more are a fault of ours. Only 1 says that tests ran and failed:
 # after any other exit code, as when a file cannot be imported, the rest has not run at all.
 FEW := 3
