@@ -30,7 +30,7 @@ LOCK = "journal-move"
 """Held while a journal of the home is moved."""
 
 FREE: dict[PlaceKind, str] = {
-    "postgres": "Let TRADER_DATABASE_URL name an empty database.",
+    "postgres": "Let TRADER_DATABASE_URL name an empty database: `CREATE DATABASE NAME` makes one.",
     "file": "Move it into a home that has no journal of its own.",
 }
 
@@ -85,13 +85,20 @@ class MoveSide:
                 "Stop each `claude-trader up`, and let runs and replays end; then give the command again.",
             )
 
-    def require_empty(self) -> None:
-        """Raise `BadInput` where it has a journal of its own."""
+    def require_no_journal_but(self, source: "MoveSide") -> None:
+        """Raise `BadInput` where it has anything that a move from the source would lose.
+
+        An `up` that was started here once has left a row for each strategy of the home. As long as there is nothing
+        else, the source's rows of the same strategies take their place.
+        """
         tables = [] if self.untouched() else self.read(tables_of)
         rows = {table.name: self.read(table.count) for table in tables}
-        there = [f"{count:,} in {name}" for name, count in rows.items() if count]
-        if there:
-            raise BadInput(f"{self.name} is not empty. Its rows: {', '.join(there)}.", FREE[self.kind])
+        there = {name: count for name, count in rows.items() if count}
+        only_here = self.read(_strategies) - source.read(_strategies) if there.keys() == {"strategies"} else set()
+        if there and (only_here or there.keys() != {"strategies"}):
+            listed = ", ".join(f"{count:,} in {name}" for name, count in there.items())
+            names = f" Strategies of which the other has none: {', '.join(sorted(only_here))}." if only_here else ""
+            raise BadInput(f"{self.name} is not empty. Its rows: {listed}.{names}", FREE[self.kind])
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +176,7 @@ class JournalMove:
         if not (same_move or (here and there and there.journal == here.journal and there.state != "here")):
             if there is not None and there.state == "arriving":
                 raise there.refusal()
-            self.target.require_empty()
+            self.target.require_no_journal_but(self.source)
         return here, there
 
     def _begun(self, here: Place | None) -> Place:
@@ -201,6 +208,10 @@ class JournalMove:
             raise Retryable(
                 "Another `claude-trader journal move` is at work in this home.", "Wait until it has ended."
             ) from None
+
+
+def _strategies(connection: SqlConnection) -> set[str]:
+    return {name for (name,) in connection.execute("SELECT name FROM strategies").fetchall()}
 
 
 def _may_leave(here: Place, there: Place | None, target: str, *, same_move: bool) -> bool:

@@ -101,8 +101,8 @@ def left_in_file(journal: JournalDatabase, file: JournalDatabase) -> Misconfigur
     return Misconfigured(
         "The Postgres of TRADER_DATABASE_URL has no run, and this home's own file has a journal with runs: "
         f"{str(file.path)!r}.",
-        "To move it: stop each `claude-trader up`, let TRADER_DATABASE_URL name an empty database, and give "
-        f"{_MOVE.format('postgres')} (docs/guides/scaling.md). To go on with the file, unset TRADER_DATABASE_URL.",
+        f"To move it: stop each `claude-trader up`, and give {_MOVE.format('postgres')} (docs/guides/scaling.md). "
+        "To go on with the file, unset TRADER_DATABASE_URL.",
     )
 
 

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.errors import BadInput, Misconfigured, Retryable, TraderError
 from mcp_server.storage.candles.store import CandleStore
 from mcp_server.storage.database import Database
@@ -20,6 +21,7 @@ from mcp_server.storage.journal import copying
 from mcp_server.storage.journal.copying import SEQUENCES, STAYING, TABLES, tables_of
 from mcp_server.storage.journal.move import LOCK, JournalMove
 from mcp_server.storage.journal.place import Moved, PlaceKind
+from mcp_server.storage.journal.rows import mirror
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.journal.slots import SlotStore
 from mcp_server.storage.postgres.address import PostgresAddress
@@ -28,7 +30,7 @@ from mcp_server.storage.schema import migrations
 from tests.rigs.forked_script import ForkedScript
 from tests.rigs.journal_databases import IN_POSTGRES, postgres_url
 from tests.rigs.random_journal import contents, fill, next_ids
-from tests.storage.test_journal import BOUGHT, claim, end
+from tests.storage.test_journal import BOUGHT, NOON, claim, end
 
 pytestmark = IN_POSTGRES
 
@@ -403,6 +405,22 @@ def test_a_target_with_a_journal_of_its_own_is_refused(filled: Places, tmp_path:
         for to in ("postgres", "file"):
             with pytest.raises(BadInput, match="There is no journal in "):
                 other.move(to).move()
+
+
+def test_where_up_was_started_once_the_journals_strategies_take_the_place_of_its_rows(filled: Places) -> None:
+    """As long as there is nothing else that a move would lose."""
+    before = contents(filled.file)
+
+    def started_once(*names: str) -> None:
+        config = {"trading_pair": "BTC/USD", "interval": "1h", "rules": {"buy": "close > 1"}}
+        filled.postgres.write(lambda c: [mirror(c, parse_strategy(name, config, None), NOON) for name in names])
+
+    started_once(f"{1:032x}", "only-here")
+    refused(filled, "postgres", BadInput, "2 in strategies. Strategies of which the other has none: only-here.")
+    filled.postgres.write(lambda c: c.execute("DELETE FROM strategies WHERE name = 'only-here'"))
+    assert contents(filled.postgres)["strategies"] != []
+    filled.move("postgres").move()
+    assert contents(filled.postgres) == before
 
 
 def test_the_half_of_another_homes_journal_is_refused(
