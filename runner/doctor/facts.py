@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -134,16 +135,17 @@ def journal(home: Home, settings: RunnerSettings) -> list[Diagnosis]:
         if home.database.exists():
             refuse_if_moved(Database(home.database), PATIENCE_S)
         return []
-    kept = journal_database(Database(home.database), settings.database_url, patience_s=PATIENCE_S)
-    from mcp_server.storage.postgres.rights import lacking_rights
+    file = Database(home.database, patience_s=PATIENCE_S)
+    with closing(journal_database(file, settings.database_url, patience_s=PATIENCE_S)) as kept:
+        from mcp_server.storage.postgres.rights import lacking_rights
 
-    query = "SELECT count(*) FROM executions"
-    row = kept.read(lambda connection: connection.execute(query).fetchone())
-    if (wrong := kept.problem()) is not None:
-        return [Diagnosis("journal", "warning", wrong)]
-    runs = int(row[0]) if row else 0
-    left = None if runs else left_in_file(kept, Database(home.database, patience_s=PATIENCE_S))
-    return judged_journal(runs, kept.read(lacking_rights), left)
+        query = "SELECT count(*) FROM executions"
+        row = kept.read(lambda connection: connection.execute(query).fetchone())
+        if (wrong := kept.problem()) is not None:
+            return [Diagnosis("journal", "warning", wrong)]
+        runs = int(row[0]) if row else 0
+        left = None if runs else left_in_file(kept, file)
+        return judged_journal(runs, kept.read(lacking_rights), left)
 
 
 def judged_journal(runs: int, lacking: Sequence[str], left: TraderError | None) -> list[Diagnosis]:
@@ -172,8 +174,8 @@ def news(home: Home, settings: RunnerSettings) -> list[Diagnosis]:
     if settings.news == "on" and (trouble := feeds.trouble) is not None:
         return [Diagnosis("news", "warning", trouble.problem, trouble.remedy)]
     file = Database(home.database, patience_s=PATIENCE_S)
-    kept = journal_database(file, settings.database_url, patience_s=PATIENCE_S)
-    standing = news_standing(home, kept, datetime.now(UTC))
+    with closing(journal_database(file, settings.database_url, patience_s=PATIENCE_S)) as kept:
+        standing = news_standing(home, kept, datetime.now(UTC))
     beat = Heartbeat(home.heartbeat).read()
     return findings.news(
         standing,

@@ -1,6 +1,8 @@
 """What TRADER_DATABASE_URL changes: the journal is in Postgres, candles stay in the file; answers are the same."""
 
+import gc
 import json
+import warnings
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from itertools import product
@@ -10,6 +12,7 @@ from typing import Any
 import anyio
 import pytest
 from mcp import Client
+from pydantic import SecretStr
 
 from mcp_server.app import build_server
 from mcp_server.domain.outcome import Status
@@ -26,6 +29,8 @@ from mcp_server.storage.queries.child import answer
 from mcp_server.storage.queries.question import Question
 from mcp_server.storage.queries.tables import TABLES
 from runner.cli.context import Context
+from runner.doctor import facts
+from runner.settings import RunnerSettings
 from tests.rigs.forked_script import ForkedScript
 from tests.rigs.hand_clock import HandClock
 from tests.rigs.journal_databases import IN_POSTGRES, postgres_url, until_missed
@@ -170,6 +175,17 @@ def test_the_commands_work_on_postgres(url: str, home: Path) -> None:
     assert len(signals["rows" if "rows" in signals else "signals"]) == 20
     assert status["strategies"] is not None
     assert pruned["traces"] == 27
+
+
+def test_doctor_leaves_no_connection_to_postgres_open(url: str, home: Path) -> None:
+    settings = RunnerSettings(home=home, database_url=SecretStr(url), news="on")
+    with warnings.catch_warnings(record=True) as left_open:
+        warnings.simplefilter("always")
+        (finding,) = facts.journal(Home(home), settings)
+        facts.news(Home(home), settings)
+        gc.collect()
+    assert finding.sentence == "The Postgres of TRADER_DATABASE_URL has it: 0 runs."
+    assert [str(warning.message) for warning in left_open] == []
 
 
 def test_an_outcome_whose_run_others_have_ended_is_kept_and_told_and_changes_nothing(home: Path) -> None:
