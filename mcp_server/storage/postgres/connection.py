@@ -95,8 +95,9 @@ def connect(address: PostgresAddress, connect_timeout_s: int) -> "PostgresConnec
 def _refuse(opened: "Connection[Any]", address: PostgresAddress) -> None:
     """Raise `Misconfigured` where sessions are not what they must be.
 
-    An outcome with a character that the encoding lacks could never be written. A pooler tells its clients a process of
-    its own invention, as it gives them one server's process after the other.
+    An outcome with a character that the encoding lacks could never be written, and SQL_ASCII does not know what a
+    character is. A pooler tells its clients a process of its own invention, as it gives them one server's process after
+    the other.
     """
     version = opened.info.server_version // 10_000
     if version < OLDEST:
@@ -105,8 +106,10 @@ def _refuse(opened: "Connection[Any]", address: PostgresAddress) -> None:
         )
     if (encoding := opened.info.parameter_status("server_encoding")) != "UTF8":
         raise Misconfigured(
-            f"The database {address} keeps its texts as {encoding}, which lacks many characters.",
-            "Make one with `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`.",
+            f"The database {address} has the encoding {encoding}. The journal needs UTF8: with another encoding, not "
+            "every text is kept as it is.",
+            "Make a new database, `CREATE DATABASE NAME ENCODING 'UTF8' TEMPLATE template0`, and name it in "
+            "TRADER_DATABASE_URL.",
         )
     if opened.execute("SELECT pg_backend_pid()").fetchone() != (opened.info.backend_pid,):
         raise Misconfigured(

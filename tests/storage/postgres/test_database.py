@@ -234,9 +234,9 @@ def test_a_database_that_cannot_keep_every_text_is_refused() -> None:
         connection.execute("CREATE DATABASE narrow ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
         name = connection.info.dbname
     database = PostgresDatabase(PostgresAddress.of(url.replace(f"/{name}", "/narrow")))
-    with pytest.raises(Misconfigured, match="keeps its texts as LATIN1") as raised:
+    with pytest.raises(Misconfigured, match="has the encoding LATIN1") as raised:
         database.read(lambda c: None)
-    assert "ENCODING 'UTF8'" in raised.value.remedy
+    assert "`CREATE DATABASE NAME ENCODING 'UTF8' TEMPLATE template0`" in raised.value.remedy
 
 
 def test_a_role_that_may_make_no_tables_is_told_what_to_do(database: PostgresDatabase) -> None:
