@@ -49,9 +49,12 @@ class PostgresAddress:
         return cls(parameters, hosts)
 
     def __str__(self) -> str:
-        """Name it for errors and pages: `db.example:5432/journal`."""
-        hosts, port = ",".join(self.hosts), self.parameters.get("port", "5432")
-        return f"{hosts}{'' if hosts.startswith('/') else f':{port}'}/{self.parameters['dbname']}"
+        """Name it for errors and pages: `db.example:5432/journal`; ports that the URL leaves open stay out."""
+        ports = self.parameters.get("port", "5432").split(",")
+        each = ports if len(ports) == len(self.hosts) else ports[:1] * len(self.hosts)
+        pairs = zip(self.hosts, each, strict=True)
+        places = [f"{host}:{port}" if port and not host.startswith("/") else host for host, port in pairs]
+        return f"{','.join(places)}/{self.parameters['dbname']}"
 
     @property
     def secrets(self) -> list[str]:

@@ -112,7 +112,13 @@ def test_an_address_shows_where_it_leads_and_no_secret() -> None:
     address = PostgresAddress.of(f"postgresql://u:{WRITTEN}@db.example/j?sslpassword=key-of-it")
     assert address.parameters["password"] == SECRET
     assert str(address) == "db.example:5432/j"
-    assert str(PostgresAddress.of("postgresql:///j?host=/run/postgresql")) == "/run/postgresql/j"
+    for place, shown in (
+        ("/j?host=/run/postgresql", "/run/postgresql/j"),
+        ("h1,h2/j", "h1,h2/j"),
+        ("h1:1,h2/j", "h1:1,h2/j"),
+        ("/j?host=h1,h2&port=1", "h1:1,h2:1/j"),
+    ):
+        assert str(PostgresAddress.of(f"postgresql://{place}")) == shown
     assert "hunter2" not in f"{address!r} {address}"
     assert address.without_secrets(f"{SECRET} and key-of-it") == "[secret] and [secret]"
 
