@@ -49,7 +49,10 @@ def why_unsafe(address: PostgresAddress, timeout_s: float) -> Misconfigured | No
     except Misconfigured as error:
         return error
     for server in _servers(parameters):
-        if (flaw := _flaw(context, server, timeout_s, shows_own=shows_own)) is not None:
+        flaw = _flaw(context, server, timeout_s, shows_own=shows_own)
+        if flaw is None and parameters.get("sslnegotiation") == "direct":
+            flaw = _direct_flaw(context, server, timeout_s)
+        if flaw is not None:
             why, remedy = flaw
             why = cleaned(why, 300).rstrip(".")
             return Misconfigured(
@@ -84,6 +87,25 @@ def _flaw(
     except (OSError, ValueError):  # it is away, or the name cannot be one
         return None
     return None
+
+
+def _direct_flaw(context: ssl.SSLContext, server: tuple[str, str, int], timeout_s: float) -> tuple[str, str] | None:
+    """Return what is wrong where a server that is asked for TLS has it, and does not take it unasked."""
+    name, host, port = server
+    context.set_alpn_protocols(["postgresql"])
+    try:
+        with (
+            socket.create_connection((host, port), timeout_s) as plain,
+            context.wrap_socket(plain, server_hostname=name),
+        ):
+            return None
+    except (ssl.SSLError, ConnectionResetError):
+        return (
+            "the server does not take sslnegotiation=direct",
+            "Leave it out of TRADER_DATABASE_URL, or use Postgres 17 or newer, without a proxy in between.",
+        )
+    except OSError:  # it is away
+        return None
 
 
 def _servers(parameters: Mapping[str, str]) -> Iterator[tuple[str, str, int]]:

@@ -22,6 +22,7 @@ HERE = "127.0.0.1"
 SECRET = "hunter2-%26"  # noqa: S105
 PASSWORD_ONLY = f"hostssl all all {HERE}/32 scram-sha-256"
 LIMIT_S = 20.0
+TLS_UNASKED_SINCE = 170_000
 UNENCRYPTED = f"host all all {HERE}/32 trust"
 
 
@@ -105,6 +106,18 @@ def test_a_server_without_tls_is_refused_and_nothing_is_sent_to_it(server: TlsPo
     )
     assert error.remedy == "Turn it on there (`ssl = on`), or write sslmode=disable to do without."
     assert encryption(server.address(HERE)) == (False, None)
+
+
+def test_a_server_that_does_not_take_tls_unasked_is_told_apart(server: TlsPostgres, authority: Authority) -> None:
+    url = server.address(BEYOND, sslnegotiation="direct", sslrootcert=str(authority.file))
+    with psycopg.connect(server.url("postgres")) as session:
+        takes_it = session.info.server_version >= TLS_UNASKED_SINCE
+    if takes_it:
+        assert encryption(url) == (True, "TLSv1.3")
+        return
+    error = refused(url)
+    assert error.problem.endswith("is not as safe as it must be: the server does not take sslnegotiation=direct.")
+    assert error.remedy.startswith("Leave it out of TRADER_DATABASE_URL, or use Postgres 17 or newer")
 
 
 def test_a_certificate_of_another_name_or_authority_or_that_is_over_is_told_apart(
