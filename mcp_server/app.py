@@ -24,6 +24,7 @@ from mcp_server.market.market import Market
 from mcp_server.moment import DEADLINE_S
 from mcp_server.news.news import News
 from mcp_server.once_listed import OnceListed, run_imports
+from mcp_server.prompts.arguments import PromptArguments
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
@@ -111,7 +112,7 @@ def build_server(
         from mcp_server.prompts.offer import offer
 
         offer(server, kit, offered, families)
-    server.middleware.append(ahead)
+    server.middleware.extend((PromptArguments(server), ahead))
     return server
 
 

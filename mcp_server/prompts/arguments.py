@@ -44,7 +44,8 @@ def _checked(name: Any, given: dict[str, Any], prompts: Mapping[str, Prompt]) ->
         MCPError: there is no such prompt, or no such argument, or a required one is missing.
     """
     if name not in prompts:
-        raise _refused(f"There is no prompt {escaped(repr(name))}. {nearest(str(name), prompts)}")
+        remedy = nearest(str(name), prompts) if prompts else "This server offers none."
+        raise _refused(f"There is no prompt {escaped(repr(name))}. {remedy}")
     arguments = {argument.name: bool(argument.required) for argument in prompts[name].arguments or []}
     for word in given:
         if word not in arguments:

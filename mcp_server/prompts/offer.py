@@ -25,7 +25,6 @@ from mcp_server.domain.families import whole
 from mcp_server.domain.text import cleaned
 from mcp_server.errors import NotFound, TraderError
 from mcp_server.prompts import material
-from mcp_server.prompts.arguments import PromptArguments
 from mcp_server.prompts.design_strategy import MOST_IDEA, design_strategy
 from mcp_server.prompts.review_strategy import review_strategy
 from mcp_server.prompts.run_strategy import run_strategy
@@ -47,7 +46,6 @@ def offer(server: MCPServer[Any], kit: Kit, files: Mapping[str, ToolFile], famil
     Prompts lead through tools of most families, and resources are about strategies: without these they are left out.
     """
     if whole(families):
-        server.middleware.append(PromptArguments(server))
         _offer_prompts(server, kit, files)
     if "strategies" in families:
         _offer_resources(server, kit)

@@ -14,6 +14,7 @@ import anyio
 import anyio.to_thread
 import pytest
 from mcp import Client
+from mcp.shared.exceptions import MCPError
 
 from mcp_server import __main__ as program
 from mcp_server import app
@@ -131,6 +132,8 @@ async def test_a_server_for_a_run_offers_the_same_tools_and_nothing_else(setting
             tools[for_a_run] = (await client.list_tools()).tools
             offered = client.server_capabilities.extensions or {}
             assert bool((await client.list_prompts()).prompts) is not for_a_run
+            with pytest.raises(MCPError, match=r"There is no prompt 'nope'\. " + "This server offers none" * for_a_run):
+                await client.get_prompt("nope", {})
             assert bool((await client.list_resource_templates()).resource_templates) is not for_a_run
             assert bool(offered) is not for_a_run
     pages = {"ui", "ui/resourceUri"}
