@@ -1,10 +1,12 @@
 """The frame of the page: its views and addresses, the keyboard, and a server that has been upgraded."""
 
 import json
+from typing import Any
 
 from tests.page.conftest import Site
 from tests.page.opening import FOCUSED, SIZES, goes, heading, opened_at
 from tests.rigs.browser import Browser
+from tests.rigs.sample_strategies import TREND
 
 PAST = "2026-05-18T09:30:00Z"
 
@@ -121,3 +123,28 @@ def test_where_the_first_answer_is_an_error_nothing_looks_as_if_it_were_loading(
         opened.page.unroute("**/mcp")
         opened.page.locator("main").get_by_text("Spent today").first.wait_for()
         assert opened.page.locator("#problems").inner_text() == ""
+
+
+def test_while_one_part_cannot_be_loaded_the_others_still_look_as_if_they_were_loading(
+    site: Site, chromium: Browser
+) -> None:
+    odd = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"structuredContent": {"rows": 7}}})
+
+    def answer(route: Any) -> None:
+        tool = route.request.post_data_json["params"]["name"]
+        if tool == "list_strategies":
+            route.fulfill(body=odd, content_type="application/json")
+        elif tool == "read_strategy":
+            route.continue_()  # and nothing else is answered
+
+    with opened_at(site, chromium, "nonsense") as opened:
+        opened.page.route("**/mcp", answer)
+        opened.run(f"location.hash = '#/strategy/{TREND}'")
+        heading(opened, TREND)
+        opened.page.get_by_role("alert").filter(has_text="Something on this page went wrong.").wait_for()
+        placeholders = opened.page.locator("main .skeleton")
+        shown = [placeholder.is_visible() for placeholder in placeholders.all()]
+        assert (shown[0], {*shown[1:]}) == (False, {True}), (
+            "the head failed; the chart and the runs have not answered yet"
+        )
+        opened.page.unroute_all(behavior="ignoreErrors")

@@ -96,6 +96,6 @@ export function costsView({ client, place, live }) {
       el("p", { class: "muted small" }, "Days that cost nothing are left out.")]
       : el("div", { class: "empty", "data-key": "empty" }, el("strong", "No run is recorded in that time."), el("p", "This runs active strategies on schedule:"), command("claude-trader up")),
     costs.note && rows.length > 0 && el("p", { class: "muted small", "data-key": "note" }, costs.note));
-  });
+  }, { body: content });
   return el("section", el("h1", "Costs"), el("div", { class: "fields" }, el("label", "Show the last", span)), content);
 }

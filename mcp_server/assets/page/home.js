@@ -94,6 +94,6 @@ export function homeView({ client, asOf, live }) {
       examples.length > 0 && el("section", { "data-key": "examples" }, el("h2", "Examples"),
         el("p", { class: "muted" }, "They never run on schedule. Copy one into your home to change it and let it run."),
         el("ul", { class: "cards" }, examples.map(exampleOf))), wordsOf("home"));
-  });
+  }, { body: content });
   return el("section", el("h1", "Strategies"), content);
 }

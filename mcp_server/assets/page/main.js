@@ -70,10 +70,12 @@ function startPage() {
     fill(part("problems"));
     let pieces = 0, drawn;
     const first = new Promise((done) => (drawn = done));
-    const alive = (load, draw, options) => {
+    const alive = (load, draw, { body, ...options } = {}) => { // `body` has the placeholders of what is loaded
       const key = `piece ${pieces++}`;
       const drawing = (answer) => (draw(answer), drawn());
-      return live(load, drawing, { signal, once: Boolean(at.as_of), problem: (error) => signal.aborted || tell(key, error), ...options });
+      const failed = (error) => body?.classList.toggle("failed", Boolean(error));
+      const problem = (error) => signal.aborted || (failed(error), tell(key, error));
+      return live(load, drawing, { signal, once: Boolean(at.as_of), problem, ...options }).catch((error) => (failed(error), Promise.reject(error)));
     };
     const fresh = (VIEWS[at.view] ?? unknownView)({ client: httpClient({ asOf: at.as_of }), place: at, asOf: at.as_of ?? null, live: alive, signal });
     if (!same) mount(fresh);

@@ -129,7 +129,7 @@ export function marketView({ client, place, asOf, live, signal }) {
       if (!chart) return fill(box);
       draw();
       tell(asOf ? "" : "A new one appears when it closes.");
-    }, { signal: within, problem });
+    }, { signal: within, problem, body: box });
     live(() => call("get_price", { symbol: name, exchange: at }, within), (now) => quoted({ now: [
       ["Price", el("span", price(now.price), el("small", `${now.symbol}, ${now.exchange}${now.simulated ? ": invented prices" : ""}`))],
       ["In 24 hours", now.change_24h_pct != null && el("span", { class: now.change_24h_pct < 0 ? "down" : "up" }, percent(now.change_24h_pct))],

@@ -51,6 +51,7 @@ export function runsPart(is) {
   }
   function filter(name) {
     Object.assign(state, { filter: name, shown: ROWS });
+    replays.trouble = null;
     redraw();
     if (name === "replay") replays.load().then((answer) => replays.take(answer), (error) => (replays.trouble = error)).then(redraw);
   }

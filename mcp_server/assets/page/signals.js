@@ -56,7 +56,7 @@ export function signalTable(store, state, hooks) {
     el("button", { class: "small", "aria-pressed": String(name === state.filter), onclick: () => hooks.filter(name) }, text);
   return [
     el("div", { class: "row", role: "group", "aria-label": "Which runs" }, Object.entries(FILTERS).filter(([name]) => name !== "replay" || state.row.engine === "claude").map(filter)),
-    !store.loaded ? loading() : rows.length ? el("div", { class: "scroll" }, el("table", { class: "rows runs" },
+    !store.loaded ? !store.trouble && loading() : rows.length ? el("div", { class: "scroll" }, el("table", { class: "rows runs" },
       el("caption", "Newest first. Open a run to see how it came about."),
       el("thead", el("tr", ["Time", ...HEADS].map((text) => el("th", text)))),
       el("tbody", rows.flatMap((run) => [runRow(run, state, hooks), state.open.has(run.execution_id) && runDetail(run, store)]))))

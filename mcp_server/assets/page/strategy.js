@@ -28,7 +28,7 @@ export function strategyView({ client, place, asOf, live, signal }) {
       patch(trouble, error && error.message !== state.trouble && notice(error)); // the head of the view tells of its trouble
       if (error && body.querySelector(":scope > .skeleton")) patch(body);
     };
-    live(load, (answer) => patch(body, draw(answer)), { problem, signal: until });
+    live(load, (answer) => patch(body, draw(answer)), { problem, signal: until, body });
     return el("div", trouble, body);
   }
 
