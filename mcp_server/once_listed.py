@@ -35,18 +35,14 @@ def first_imports(exchange_id: str) -> Iterator[None]:
 
 
 RULES = (
-    *("numpy", "numpy.ma", "mcp_server.domain.duckdb_core", "mcp_server.domain.rules.compiled"),
-    *("mcp_server.domain.shortfall", "mcp_server.adapters.simulated.exchange"),
+    *("mcp_server.evaluation_batch", "numpy", "numpy.ma", "mcp_server.domain.duckdb_core"),
+    *("mcp_server.domain.rules.compiled", "mcp_server.domain.shortfall", "mcp_server.adapters.simulated.exchange"),
 )
 """Modules by which rules decide a run on the simulated market; others need more."""
 
 
 def run_imports(tools: ToolManager, names: Iterable[str]) -> Iterator[None]:
     """Import what a run by rules needs, then make all tools, which a run by Claude lists; a step at a time."""
-    tools.get_tool("evaluate_strategy")
-    yield
-    _build_what_checks_a_call()
-    yield
     for module in RULES:
         import_module(module)
         yield
@@ -57,6 +53,9 @@ def run_imports(tools: ToolManager, names: Iterable[str]) -> Iterator[None]:
     for name in names:
         tools.get_tool(name)
         yield
+    # Last: of all steps this takes the longest, and a request that comes in the middle of one shares the interpreter.
+    _build_what_checks_a_call()
+    yield
 
 
 def _build_what_checks_a_call() -> None:

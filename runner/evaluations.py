@@ -13,6 +13,7 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
+from mcp_server.errors import TraderError
 from runner.tool_server.client import Tools
 
 TOOL = "evaluate_strategy"
@@ -34,6 +35,24 @@ class _Asking:
     arguments: Arguments
     done: anyio.Event = field(default_factory=anyio.Event)
     answer: Answer | Exception | None = None
+
+
+async def ask_alone(tools: Tools, arguments: Arguments) -> Answer:
+    """Return what `evaluate_strategy` answers to a run that has nobody to ask with.
+
+    A server that was just started for this run is asked as if for several: the tool is not made there yet, nor what
+    checks a call of it.
+
+    Raises:
+        TraderError: the error that the tool answers with.
+    """
+    if tools.of_this_program:
+        (answer,) = await tools.evaluate_together([arguments])
+        if isinstance(answer, TraderError):
+            raise answer
+        if answer is not None:
+            return answer
+    return await tools.call(TOOL, dict(arguments))
 
 
 class SharedEvaluations:

@@ -8,7 +8,7 @@ from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Status
 from mcp_server.domain.strategy.rules_outcome import rules_outcome
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import iso, parse_moment, to_ms
-from runner.evaluations import TOOL, SharedEvaluations
+from runner.evaluations import SharedEvaluations, ask_alone
 from runner.tool_server.client import Tools
 
 CLOCKS_DIFFER_S = 60
@@ -25,7 +25,7 @@ async def by_rules(
     """
     arguments = {"strategy_name": strategy.name, "as_of": as_of.isoformat(), "version": strategy.version}
     if shared is None:
-        answer: Mapping[str, Any] = await tools.call(TOOL, dict(arguments))
+        answer: Mapping[str, Any] = await ask_alone(tools, arguments)
     else:
         config = strategy.config
         market = f"{config.exchange or ''} {config.trading_pair} {strategy.timeframe}"

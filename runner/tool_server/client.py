@@ -47,9 +47,11 @@ Telling = Callable[[str], None]
 class Tools:
     """Calls tools of a server over MCP."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, *, of_this_program: bool = False) -> None:
+        """Take a connection. `of_this_program`: to a server that this process has started for itself alone."""
         self._client = client
-        self.evaluates_together = TOGETHER in (client.server_capabilities.extensions or {})
+        self.of_this_program = of_this_program
+        self.evaluates_together = of_this_program or TOGETHER in (client.server_capabilities.extensions or {})
         """Whether the server evaluates rules of several strategies in one request: one that this runner has started."""
 
     async def offered(self) -> dict[str, bool]:
@@ -188,7 +190,7 @@ async def connected(address: Address) -> AsyncIterator[Tools]:
             ) as http,
             Client(streamable_http_client(address.url, http_client=http), mode=mode) as client,
         ):
-            yield Tools(client)
+            yield Tools(client, of_this_program=address.of_this_program)
     except Exception as error:
         cause = root(error)
         if isinstance(cause, TraderError):

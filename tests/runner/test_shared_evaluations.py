@@ -19,7 +19,7 @@ from mcp_server.settings import ServerSettings
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.cli.context import Context
-from runner.evaluations import MOST_TOGETHER, SharedEvaluations
+from runner.evaluations import MOST_TOGETHER, SharedEvaluations, ask_alone
 from runner.tool_server.client import Tools, connected
 from runner.tool_server.server import Address
 from runner.up import Up
@@ -139,6 +139,7 @@ class CountedTools:
     """Answers with the name of the strategy; notes how it was asked. `failing` is raised instead of shared answers."""
 
     evaluates_together: bool = True
+    of_this_program: bool = False
     shared: list[list[str]] = field(default_factory=list)
     single: list[str] = field(default_factory=list)
     failing: Exception | None = None
@@ -291,6 +292,30 @@ async def test_a_request_that_fails_once_leaves_each_to_be_asked_for_alone_and_i
             assert await tools.evaluate_together([question] * 2) == [None, None]
         assert tools.evaluates_together
         assert await tools.evaluate_together([question] * 2) == [await alone(tools, question)] * 2
+
+
+@pytest.mark.parametrize("started", [True, False])
+async def test_a_run_asks_for_a_tool_only_where_its_own_server_leaves_that_to_it(started: bool) -> None:
+    tools = CountedTools(of_this_program=started, left=["a1"], wrong=["a2"])
+    tools.open.set()
+    answered = {}
+    for name in numbered("a", 3):
+        try:
+            answered[name] = (await ask_alone(cast(Tools, tools), asked(name, "v")))["said"]
+        except UpstreamRejected as error:
+            answered[name] = str(error)
+    assert tools.shared == ([["a0"], ["a1"], ["a2"]] if started else [])
+    assert tools.single == (["a1"] if started else numbered("a", 3))
+    assert answered == {"a0": "a0", "a1": "a1", "a2": "a2 is wrong." if started else "a2"}
+
+
+async def test_the_server_that_a_run_has_started_answers_as_its_tool_does(server: Guarded) -> None:
+    folders = folders_of(server)
+    async with connected(Address(server.url, SecretStr("runs"), of_this_program=True)) as tools:
+        assert tools.of_this_program
+        for name in ("sells", "undefined", "long"):
+            question = asked(name, folders.read(name).version)
+            assert await ask_alone(tools, question) == await alone(tools, question)
 
 
 async def test_hosts_are_listed_nothing_of_it(server: Guarded) -> None:

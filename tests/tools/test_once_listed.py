@@ -30,16 +30,23 @@ PYTHON_S = 0.005
 IMPORTED_AHEAD = """
 import sys
 import anyio
-from mcp_server.app import build_server, tool_files  # before mcp, which is imported in parts
+from mcp_server.app import build_server, make_kit, tool_files  # before mcp, which is imported in parts
 from mcp import Client
 from mcp_types.version import LATEST_MODERN_VERSION
-from mcp_server.once_listed import run_imports
+from mcp_server.evaluations import AskedEvaluation
+from mcp_server.once_listed import RULES, run_imports
 from mcp_server.settings import ServerSettings
+from mcp_server.toolkit import Call
 import mcp_server.domain.memory_at_rest  # for a database that rests, which on a busy machine it does before the end
 
 async def main():
-    server = build_server(ServerSettings.load())
-    list(run_imports(server._tool_manager, tool_files()))
+    settings = ServerSettings.load()
+    server = build_server(settings)
+    steps = run_imports(server._tool_manager, tool_files())
+    for _ in (*RULES, "talib"):
+        next(steps)
+    await by_rules(make_kit(settings, tool_files()))
+    list(steps)
     assert "mcp_types._v2026_07_28" in sys.modules
     assert "mcp_types._v2025_11_25" not in sys.modules, "no run speaks it"
     async with Client(server, mode=LATEST_MODERN_VERSION) as client:
@@ -49,9 +56,25 @@ async def main():
         result = await client.call_tool("evaluate_strategy", {"strategy_name": "rsi-reversion"})
         assert not result.is_error
         assert "duckdb" not in sys.modules  # its layer in Python takes 3 MB and 60 ms, and rules need none of it
-        ours = ("mcp_server.", "numpy", "duckdb", "talib", "mcp_types")
-        print(*sorted(name for name in set(sys.modules) - before if name.startswith(ours)))
+        print(*later(before))
 
+async def by_rules(kit):
+    asked = AskedEvaluation(
+        strategy_name="rsi-reversion", version=kit.strategies.read("rsi-reversion").version, as_of="now"
+    )
+    assert not any(name.startswith(("mcp_server.tools.", "mcp_types._v")) for name in sys.modules)
+    before = set(sys.modules)
+    from mcp_server.evaluation_batch import Batch
+    batch = Batch(Call(kit), [asked])
+    await batch.evaluate()
+    assert batch.answers[0]["answer"]["signal"], batch.answers
+    assert not any(name.startswith(("mcp_server.tools.", "mcp_types._v")) for name in sys.modules)
+    print(*later(before))
+
+def later(before):
+    return sorted(name for name in set(sys.modules) - before if name.startswith(ours))
+
+ours = ("mcp_server.", "numpy", "duckdb", "talib", "mcp_types")
 anyio.run(main)
 """
 
@@ -158,7 +181,7 @@ def test_what_a_run_needs_is_all_imported_ahead(home: Path) -> None:
     env = {"TRADER_HOME": str(home), "TRADER_EXCHANGE": "simulated"}
     command = [sys.executable, "-c", IMPORTED_AHEAD]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\n\n", "")
 
 
 async def test_no_step_begins_while_a_request_is_being_answered() -> None:
