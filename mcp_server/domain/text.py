@@ -24,6 +24,8 @@ _READ_AHEAD = 16
 
 _ADDRESS = re.compile(r"\b\w+://\S+")
 
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+
 
 def cleaned(text: str, limit: int, *, lines: bool = False, addresses: bool = True) -> str:
     """Return the part of a text that can be seen: no control, bidirectional, zero-width or blank characters.
@@ -92,10 +94,18 @@ def minute(moment: datetime) -> str:
 def duration(length: timedelta) -> str:
     """Write a length of time in the largest unit of which there are two at least."""
     seconds = round(length.total_seconds())
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+    for size, unit in _UNITS:
         if seconds >= 2 * size:
-            return f"{seconds / size:.3g} {unit}"
+            many = seconds / size
+            return f"{many:.3g} {unit}" if many < 100 else f"{many:,.0f} {unit}"
     return f"{max(seconds, 0)} s"
+
+
+def exact_duration(seconds: int) -> str:
+    """Write a length of time that somebody has set, rounding nothing: `24 h`, `36 h`, `90 min`."""
+    whole = ((size, unit) for size, unit in _UNITS if seconds >= 2 * size and seconds % size == 0)
+    size, unit = next(whole, (1, "s"))
+    return f"{seconds // size:,} {unit}"
 
 
 def cost(value: Decimal | None) -> str:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from mcp_server.domain.outcome import Ended
 from mcp_server.domain.strategy.strategy import Strategy
-from mcp_server.domain.text import counted, duration, minute, number
+from mcp_server.domain.text import counted, exact_duration, minute, number
 from mcp_server.errors import Misconfigured, Retryable
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder, unwritable
@@ -153,7 +153,7 @@ def _show_run(console: Console, ended: Ended) -> None:
 
 
 def _show_score(console: Console, answer: dict[str, Any]) -> None:
-    horizon = duration(timedelta(seconds=answer["horizon_s"]))
+    horizon = exact_duration(answer["horizon_s"])
     console.print(Text(f"\nWere the signals right? Each one judged after {horizon}", "bold"))
     if answer["judged"] and answer["base_rate"] is not None:
         share = f"{100 * answer['base_rate']:.0f} %"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import timedelta
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -11,7 +10,7 @@ from rich.text import Text
 
 from mcp_server.domain.scoring.reliability import FEWEST
 from mcp_server.domain.scoring.sentences import length_of_time
-from mcp_server.domain.text import cleaned, counted, duration
+from mcp_server.domain.text import cleaned, counted, exact_duration
 from runner.cli.show import plain
 
 LABEL, VALUE = 21, 17
@@ -61,7 +60,7 @@ def _head(answer: Answer) -> Text:
     """Return whose record it is, on what, and by which terms it is judged."""
     where = f"  {answer['symbol']}  {answer['timeframe']} candles of {answer['exchange']}"
     where += "; the market is invented" if answer.get("simulated") else ""
-    horizon = duration(timedelta(seconds=answer["horizon_s"]))
+    horizon = exact_duration(answer["horizon_s"])
     runs = f"replay {answer['replay']}{_replay(answer)}" if "replay" in answer else KINDS[answer["kind"]]
     terms = f"\n{runs}, judged after {horizon}; a round trip costs {answer['cost_bps'] / 100:g} %"
     return plain(answer["strategy_name"], "bold") + plain(where) + plain(terms, "dim")

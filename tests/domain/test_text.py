@@ -1,7 +1,7 @@
 """What strangers wrote comes out short and reads as it is; numbers keep the digits that matter."""
 
 import unicodedata
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -13,7 +13,9 @@ from mcp_server.domain.text import (
     cleaned_name,
     cost,
     counted,
+    duration,
     escaped,
+    exact_duration,
     minute,
     number,
     percent,
@@ -99,3 +101,24 @@ def test_moments_costs_and_confidences() -> None:
     assert [cost(None), cost(Decimal(0)), cost(Decimal("0.12345"))] == ["cost unknown", "no cost", "$0.1234"]
     assert [counted(1, "run"), counted(0, "run"), counted(2, "run")] == ["1 run", "0 runs", "2 runs"]
     assert [percent(None), percent(Decimal("62.50"))] == ["", "62.5"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(86_400, "24 h"), (129_600, "36 h"), (180_000, "50 h"), (5_400, "90 min"), (432_000, "5 d"), (60, "60 s")],
+)
+def test_a_length_that_somebody_has_set_is_not_rounded(seconds: int, words: str) -> None:
+    assert exact_duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("length", "words"),
+    [
+        (timedelta(days=3_650), "3,650 d"),
+        (timedelta(days=999.8), "1,000 d"),
+        (timedelta(days=12.34), "12.3 d"),
+        (timedelta(minutes=119), "119 min"),
+    ],
+)
+def test_a_long_time_has_no_exponent(length: timedelta, words: str) -> None:
+    assert duration(length) == words

@@ -157,6 +157,14 @@ def test_a_length_of_time_is_written_as_people_do(days: float, words: str) -> No
     assert f"in about {words}." in summary(score_with(days_needed=days))[0]
 
 
+@pytest.mark.parametrize(
+    ("horizon_s", "words"), [(129_600, "36 hours"), (5_400, "90 minutes"), (6_048_000, "70 days"), (3_600, "1 hour")]
+)
+def test_a_horizon_is_told_as_it_was_set(horizon_s: int, words: str) -> None:
+    pending = score_with(judged=0, right=0, hit_rate=None, evidence="too_few", pending=1, horizon_s=horizon_s)
+    assert summary(pending)[0].endswith(f"ten minutes after its horizon of {words}.")
+
+
 def test_without_a_pace_the_signals_are_counted_and_with_nothing_needed_nothing_is_promised() -> None:
     assert "After about 400 more signals whose horizons do not overlap" in summary(score_with(days_needed=None))[0]
     assert "would show" not in summary(score_with(signals_needed=0))[0]

@@ -104,7 +104,7 @@ def _nothing_judged(score: Score) -> str:
     if score["evidence"] == "contaminated" and (left_out := score["left_out"]) is not None:
         runs = "its only run is" if left_out["runs"] == 1 else f"all of its {left_out['runs']:,} runs are"
         return f"This shows no skill, whatever came of it: {runs} left out, as {left_out['why']}."
-    horizon = length_of_time(score["horizon_s"] / 86_400)
+    horizon = _exactly(score["horizon_s"])
     if score["pending"]:
         pending = counted(score["pending"], "signal")
         return f"Nothing is judged yet: {pending} pending; each is judged ten minutes after its horizon of {horizon}."
@@ -252,8 +252,15 @@ def _pct(value: float) -> str:
     return f"{value:+.2f} %".replace("+0.00", "0.00").replace("-0.00", "0.00")
 
 
+def _exactly(seconds: int) -> str:
+    """Write a length of time that somebody has set, rounding nothing: `1 day`, `36 hours`, `90 minutes`."""
+    units = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+    size, unit = next((size, unit) for size, unit in units if seconds % size == 0)
+    return counted(seconds // size, unit)
+
+
 def length_of_time(days: float) -> str:
-    """Write a length of time as people do: `5 hours`, `12 days`, `7 months`, `3 years`."""
+    """Write an estimated length of time as people do: `5 hours`, `12 days`, `7 months`, `3 years`."""
     for size, unit, least in ((365.25, "year", 2), (30.44, "month", 2), (1, "day", 1)):
         if days >= least * size:
             return counted(round(days / size), unit)

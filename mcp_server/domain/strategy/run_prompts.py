@@ -1,12 +1,12 @@
 """What the agents of a run by Claude are told: the same words, whoever asks the model."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from mcp_server.domain.scoring.terms import horizon_s, terms_of
 from mcp_server.domain.strategy.format import Agent
 from mcp_server.domain.strategy.strategy import Strategy
-from mcp_server.domain.text import duration
+from mcp_server.domain.text import exact_duration
 from mcp_server.domain.timeframes import timeframe_ms
 
 UNDECIDED = """\
@@ -118,7 +118,7 @@ def _judged(strategy: Strategy, exchange: str, since: str = "") -> str:
 def _horizon(strategy: Strategy) -> str:
     """Return how long after the signal it is judged: whole candles."""
     candle_s = timeframe_ms(strategy.timeframe) // 1000
-    return duration(timedelta(seconds=horizon_s(strategy.config) // candle_s * candle_s))
+    return exact_duration(horizon_s(strategy.config) // candle_s * candle_s)
 
 
 def _moment(strategy: Strategy, exchange: str, as_of: datetime) -> str:
