@@ -120,6 +120,13 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def share(ratio: float) -> str:
+    """Write a share in whole per cent: what is not all is never 100 %, and what is not none never 0 %."""
+    if 0 < ratio <= 0.005:
+        return "under 1 %"
+    return "over 99 %" if 0.995 <= ratio < 1 else f"{100 * ratio:.0f} %"
+
+
 def percent(value: Decimal | None) -> str:
     """Write a confidence, or nothing where none is stated."""
     return "" if value is None else f"{float(value):g}"

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from mcp_server.domain.backtest.summary import ratio
 from mcp_server.domain.backtest.walk_forward import FOLDS_OF_ONE_RULE
 from mcp_server.domain.text import counted
 from runner.cli.show import plain
@@ -149,17 +150,23 @@ def written(value: Any, unit: str) -> str:
     if value is None:
         return UNDEFINED
     if unit == "ci":
-        return f"{value[0]:.2f} to {value[1]:.2f}"
+        return f"{ratio(value[0])} to {ratio(value[1])}"
     forms = {
         "±%": lambda: f"{value:+,.1f} %",
         "%": lambda: f"{value:,.1f} %",
         "p": lambda: f"{math.floor(value * 1000 + 1e-6) / 10:.1f} %",  # what is below a bar is not written as the bar
-        "d": lambda: f"{value:,.0f} days",
+        "d": lambda: days_long(value),
         "n": lambda: f"{value:,}",
         "x": lambda: f"{value:,.1f} x",
         "e": lambda: f"{value * 100:,.1f} %",
     }
-    return forms.get(unit, lambda: f"{value:.2f}")().replace("-0.0 %", "0.0 %")
+    return forms.get(unit, lambda: ratio(value))().replace("-0.0 %", "0.0 %")
+
+
+def days_long(days: float) -> str:
+    """Write a length of time in days: whole ones, and two digits of less than ten, so that hours are not nothing."""
+    text = f"{days:,.0f}" if days >= 10 or not days else f"{days:.2g}"
+    return f"{text} day{'' if text == '1' else 's'}"
 
 
 def why_undefined(key: str, answer: Mapping[str, Any]) -> str:

@@ -116,6 +116,8 @@ def test_the_idea_of_the_readme_is_told_in_words_that_a_beginner_understands() -
         (GOOD, {"trades": 0, "open_trade": True, "win_rate_pct": None}, "No trade is closed yet, too few"),
         (GOOD, {"win_rate_pct": 100.0, "profit_factor": None}, "61 trades and won all of them"),
         (GOOD, {"win_rate_pct": 0.0, "profit_factor": 0.0}, "61 trades and won none of them"),
+        (GOOD, {"trades": 300, "win_rate_pct": 100 * 299 / 300}, "won over 99 % of them"),
+        (GOOD, {"trades": 300, "win_rate_pct": 100 / 300}, "won under 1 % of them"),
         (GOOD, {"win_rate_pct": 31.0}, "won 31 % of them, but these gained more than the others lost"),
         (
             GOOD,

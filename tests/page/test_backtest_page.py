@@ -5,6 +5,7 @@ import hashlib
 import html
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from mcp_server.domain.backtest.assumptions import Assumptions
 from mcp_server.domain.backtest.run import BacktestTask, Simulated, run_backtest
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.exchange import Funding
-from mcp_server.domain.report.backtest_figures import GROUPS
+from mcp_server.domain.report.backtest_figures import GROUPS, figure_text
 from mcp_server.domain.report.backtest_page import backtest_page
 from mcp_server.domain.report.backtest_trades import MOST_ROWS
 from mcp_server.domain.strategy.parse import parse_strategy
@@ -24,6 +25,7 @@ from tests.rigs.backtests import CONFIG, alternating, answer_of, backtest_of, sa
 from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage
 from tests.rigs.random_walk import random_walk
 
+HOUR_MS = 3_600_000
 HOSTILE = "</script><script>window.hurt = 1</script><img src=x onerror='window.hurt = 1'> \"quoted\" & 'so'"
 BY_CRON = {
     "trading_pair": "BTC/USD",
@@ -256,14 +258,31 @@ def test_every_assumption_is_told_in_words() -> None:
     assert "Long only" in alone
     assert "the whole equity" in alone
     assert "perpetual" not in alone
-    swap = backtest_of(random_walk(9), alternating(9, 2), symbol="BTC/USD:USD", fundings=[Funding(1, 0.1)] * 17)
-    assert "This is a perpetual market: 17 settled fundings" in page_of(swap)
-    assert "2 settlements of the time are not known" in page_of(swap)
     cron = backtest_of(random_walk(9), alternating(9, 2), config=BY_CRON)
     assert "Decided by the schedule <code>0 9 * * 1 America/New_York</code>" in page_of(cron)
     assert "Built from &lt;1m&gt;" in page_of(made, note="Built from <1m>")
     assert "The prices are invented" not in alone
     assert "The prices are invented" in page_of(made, exchange="simulated")
+
+
+def test_a_page_counts_the_fundings_of_the_time_that_has_candles_as_the_answer_does() -> None:
+    walk = random_walk(39)
+    first_ms = int(walk.open_time_ms[0])
+    fundings = [Funding(first_ms + hours * HOUR_MS, 1e-4) for hours in (-16, -8, 0, 8, 24, 32)]  # 16 is missing
+    swap = backtest_of(walk, alternating(39, 9), symbol="BTC/USD:USD", fundings=fundings)
+    asked = replace(swap, task=replace(swap.task, start_ms=first_ms - 1_000 * HOUR_MS))
+    page = page_of(asked)
+    assert "This is a perpetual market: 4 settled fundings of the time counted" in page
+    assert "1 settlement of the time is not known and cost" in page
+    fewer = replace(swap, task=replace(swap.task, fundings=fundings[2:4]))
+    assert "3 settlements of the time are not known" in page_of(fewer)
+    assert "1 candle of the time is missing" in page_of(asked, missing=1)
+
+
+def test_a_probability_below_the_bar_is_not_written_as_the_bar() -> None:
+    texts = [figure_text("sharpe_deflated", value) for value in (0.949_96, 0.999_96, 1.0)]
+    assert texts == ["94.99 %", "99.99 %", "100 %"]
+    assert [figure_text("max_drawdown_days", value) for value in (1.0, 0.5)] == ["1 day", "0.5 days"]
 
 
 def test_each_figure_is_shown_with_its_unit_and_an_undefined_one_as_undefined() -> None:

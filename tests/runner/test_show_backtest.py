@@ -112,6 +112,29 @@ def test_the_number_by_which_a_backtest_is_drawn_is_shown() -> None:
     assert "In the journal it is backtest 7; Claude draws it by that number." in shown(ANSWER)
 
 
+@pytest.mark.parametrize(
+    ("days", "words"),
+    [
+        (0.0, "0 days"),
+        (11 / 24, "0.46 days"),
+        (1.0, "1 day"),
+        (1.4, "1.4 days"),
+        (9.99, "10 days"),
+        (1_234.5, "1,234 days"),
+    ],
+)
+def test_hours_below_a_peak_are_not_nothing_and_a_day_is_one(days: float, words: str) -> None:
+    assert line_of(shown({**ANSWER, "max_drawdown_days": days}), "longest drawdown").startswith(
+        f"longest drawdown {words} "
+    )
+
+
+def test_a_ratio_next_to_nothing_has_no_sign() -> None:
+    text = shown({**ANSWER, "sharpe": -0.003, "sharpe_ci95": [-0.004, 1.0]})
+    assert line_of(text, "Sharpe ratio").startswith("Sharpe ratio 0.00 ")
+    assert line_of(text, "Sharpe, 95 % sure").startswith("Sharpe, 95 % sure 0.00 to 1.00 ")
+
+
 def test_an_invented_market_is_said_to_be_one() -> None:
     assert "17,583 candles; the market is invented" in shown({**ANSWER, "simulated": True})
     assert "invented" not in shown(ANSWER)

@@ -87,6 +87,13 @@ def test_a_hit_rate_stands_beside_its_base_rate_and_a_return_beside_holding() ->
     assert sentence(score_with()) == "100 judged, 47 % right (base rate 45 %): no evidence of skill yet"
 
 
+@pytest.mark.parametrize(("right", "words"), [(299, "over 99 %"), (1, "under 1 %"), (300, "100 %"), (150, "50 %")])
+def test_a_share_of_nearly_all_is_not_all(right: int, words: str) -> None:
+    score = score_with(judged=300, right=right, hit_rate=right / 300, hit_rate_ci95=None, evidence="none_yet")
+    assert f"{right} of 300 were right ({words}, too short" in " ".join(summary(score))
+    assert f", {words} right (base rate " in sentence(score)
+
+
 def test_a_hit_rate_without_an_interval_says_that_its_record_is_too_short() -> None:
     _, hits, *_ = summary(score_with(hit_rate_ci95=None))
     assert "(47 %, too short a record for an interval)" in hits

@@ -9,7 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from mcp_server.domain.backtest.summary import LIKELY, gained_or_lost, probability
-from mcp_server.domain.text import counted
+from mcp_server.domain.text import counted, share
 from mcp_server.domain.timeframes import iso
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _sentences(
         if pbo < 0.5:
             verdict = "what was best once is often one of the better ones again"
         yield (
-            f"In {pbo * 100:.0f} % of the ways to split the time in two, the variant that was best in one half was "
+            f"In {share(pbo)} of the ways to split the time in two, the variant that was best in one half was "
             f"not above the middle in the other: {verdict}."
         )
     if failed := [row.variant.label for row in rows if row.answer is None]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mcp_server.domain.backtest.returns import FEWEST_DAYS
+from mcp_server.domain.text import share
 
 FEW_TRADES = 30
 """Below this number of closed trades, a result says next to nothing."""
@@ -122,10 +123,10 @@ def _won(facts: BacktestFacts) -> str:
     if rate in {0, 100}:
         return f" and won {'all' if rate else 'none'} of them"
     if factor is None or factor == 1:
-        return f" and won {rate:.0f} % of them"
+        return f" and won {share(rate / 100)} of them"
     larger = "less" if factor < 1 else "more"
     but = "but" if (factor < 1) == (rate > 50) else "and"
-    return f" and won {rate:.0f} % of them, {but} these gained {larger} than the others lost"
+    return f" and won {share(rate / 100)} of them, {but} these gained {larger} than the others lost"
 
 
 def _against_chance(facts: BacktestFacts) -> str:
@@ -185,9 +186,9 @@ def _sharpe(facts: BacktestFacts) -> str:
     low, high = facts.sharpe_ci95
     sign = "includes zero, so it may be luck" if low <= 0 <= high else f"is {'above' if low > 0 else 'below'} zero"
     held = facts.buy_and_hold_sharpe
-    beside = "" if held is None else f" (holding: {_ratio(held)})"
-    text = f"Its Sharpe ratio (yearly return divided by its ups and downs) is {_ratio(facts.sharpe)}{beside}; "
-    text += f"the 95 % interval, {_ratio(low)} to {_ratio(high)}, {sign}"
+    beside = "" if held is None else f" (holding: {ratio(held)})"
+    text = f"Its Sharpe ratio (yearly return divided by its ups and downs) is {ratio(facts.sharpe)}{beside}; "
+    text += f"the 95 % interval, {ratio(low)} to {ratio(high)}, {sign}"
     return f"{text}{_deflated(facts)}{_too_short(facts)}."
 
 
@@ -270,7 +271,8 @@ def _pct(pct: float) -> str:
     return f"{pct + 0.0:,.1f} %".replace("-0.0", "0.0")
 
 
-def _ratio(value: float) -> str:
+def ratio(value: float) -> str:
+    """Write a ratio to two decimals; what is next to nothing has no sign."""
     return f"{value:.2f}".replace("-0.00", "0.00")
 
 

@@ -1,5 +1,6 @@
 """The figures of a backtest as HTML: in groups, each with what it means; and the return by month and year."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -78,7 +79,8 @@ GROUPS: Mapping[str, Sequence[Row]] = {
     ),
 }
 
-SHARES = ("fees_paid", "sharpe_probabilistic", "sharpe_deflated")
+PROBABILITIES = ("sharpe_probabilistic", "sharpe_deflated")
+SHARES = ("fees_paid", *PROBABILITIES)
 """Figures from 0 to 1, which are shown in per cent."""
 
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
@@ -109,10 +111,14 @@ def figure_text(key: str, value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if key in SHARES:
-        return f"{_short(float(value) * 100)} %"
+        pct = float(value) * 100
+        if key in PROBABILITIES:  # what is below a bar is not written as the bar
+            pct = math.floor(pct * 100 + 1e-6) / 100
+        return f"{_short(pct)} %"
     if key.endswith("_pct"):
         return f"{_short(value)} %"
-    return f"{_short(value)} days" if key.endswith("_days") else _short(value)
+    text = _short(value)
+    return f"{text} day{'' if text == '1' else 's'}" if key.endswith("_days") else text
 
 
 def _short(value: float) -> str:

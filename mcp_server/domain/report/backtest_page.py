@@ -46,7 +46,7 @@ def backtest_page(answer: Mapping[str, Any], simulated: Simulated, assets: PageA
         *figure_groups(answer),
         periods(answer),
         folds(answer),
-        assumptions(answer, simulated.task),
+        assumptions(answer, simulated),
         trade_table(simulated),
     ]
     return (

@@ -22,7 +22,8 @@ def trade_table(simulated: Simulated) -> str:
     rows = [_row(simulated, at) for at in range(first, count)]
     caption = "Times are UTC. The return is of the stake; fees and funding paid are of the equity at the start."
     return (
-        f"<h2>Trades</h2><p>{count:,} trades. Choose a heading to sort by it, or a row to see its trade in the chart."
+        f"<h2>Trades</h2><p>{count:,} trade{'' if count == 1 else 's'}. "
+        "Choose a heading to sort by it, or a row to see its trade in the chart."
         f"{left_out}</p>{table(caption, heads, rows, name='trades')}"
     )
 

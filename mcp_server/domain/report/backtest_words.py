@@ -4,18 +4,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mcp_server.domain.backtest.fundings import missing_fundings
-from mcp_server.domain.backtest.run import BacktestTask
+from mcp_server.domain.backtest.run import Simulated
 from mcp_server.domain.report.html import safe
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.symbols import pays_fundings
 from mcp_server.domain.text import counted
 
 
-def assumptions(answer: Mapping[str, Any], task: BacktestTask) -> str:
+def assumptions(answer: Mapping[str, Any], simulated: Simulated) -> str:
     """Return the rules that were tested, and a list of what was assumed of trading them."""
-    sentences = [*_trading(answer), *_fundings(task), *_candles(answer), *_counted(answer)]
+    sentences = [*_trading(answer), *_fundings(simulated), *_candles(answer), *_counted(answer)]
     listed = "".join(f"<li>{safe(sentence)}</li>" for sentence in sentences)
-    return f"<h2>The rules</h2>{_rules(task.strategy)}<h2>What is assumed</h2><ul>{listed}</ul>"
+    return f"<h2>The rules</h2>{_rules(simulated.task.strategy)}<h2>What is assumed</h2><ul>{listed}</ul>"
 
 
 def _rules(strategy: Strategy) -> str:
@@ -58,16 +58,21 @@ def _trading(answer: Mapping[str, Any]) -> Iterator[str]:
     yield "A trade that is open at the end counts at the last close, and is not counted as closed."
 
 
-def _fundings(task: BacktestTask) -> Iterator[str]:
-    if pays_fundings(task.symbol):
-        known = counted(len(task.fundings), "settled funding")
-        missing = missing_fundings(task.fundings, task.start_ms, task.end_ms)
-        lacking = f" {counted(missing, 'settlement')} of the time are not known and cost nothing." if missing else ""
+def _fundings(simulated: Simulated) -> Iterator[str]:
+    if pays_fundings(simulated.task.symbol):
+        begin_ms, end_ms, fundings = simulated.start_ms, simulated.end_ms, simulated.task.fundings
+        known = counted(sum(begin_ms <= funding.time_ms <= end_ms for funding in fundings), "settled funding")
+        missing = missing_fundings(fundings, begin_ms, end_ms)
+        lacking = f" {_of_the_time(missing, 'settlement')} not known and cost nothing." if missing else ""
         yield f"This is a perpetual market: {known} of the time counted for the positions that were held then.{lacking}"
 
 
+def _of_the_time(number: int, thing: str) -> str:
+    return f"{counted(number, thing)} of the time {'is' if number == 1 else 'are'}"
+
+
 def _candles(answer: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{counted(int(answer['missing']), 'candle')} of the time are missing; no fill was invented for them."
+    yield f"{_of_the_time(int(answer['missing']), 'candle')} missing; no fill was invented there."
     if unfilled := answer.get("unfilled"):
         yield f"{counted(int(unfilled), 'order')} fell on a missing candle and lapsed."
     undecided = int(answer["signals"]["undecided"])

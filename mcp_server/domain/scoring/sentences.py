@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mcp_server.domain.scoring.keys import FEW, PROOF
-from mcp_server.domain.text import counted
+from mcp_server.domain.text import counted, share
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ def sentence(score: Score) -> str:
 def _right(score: Score) -> str:
     """Return the share right beside its control; nothing where the control is not known."""
     rate, base = score["hit_rate"], score["base_rate"]
-    return "" if rate is None or base is None else f", {_share(rate)} right (base rate {_share(base)})"
+    return "" if rate is None or base is None else f", {share(rate)} right (base rate {share(base)})"
 
 
 def summary(score: Score) -> list[str]:
@@ -139,9 +139,9 @@ def _hits(score: Score) -> str:
         return ""
     control = "the base rate is not known"
     if base is not None:
-        control = f"of all moments of this market, {_share(base)} would have been right"
-    within = _between(score["hit_rate_ci95"], _share) or ", too short a record for an interval"
-    return f"{score['right']:,} of {score['judged']:,} were right ({_share(rate)}{within}); {control}."
+        control = f"of all moments of this market, {share(base)} would have been right"
+    within = _between(score["hit_rate_ci95"], _whole) or ", too short a record for an interval"
+    return f"{score['right']:,} of {score['judged']:,} were right ({share(rate)}{within}); {control}."
 
 
 def _net(score: Score) -> str:
@@ -205,7 +205,7 @@ def _worth(table: CalibrationScore) -> str:
     stated, calibrated = table["confidence"], table["calibrated"]
     if stated is None or calibrated is None:
         return ""
-    return f"; its latest, {_share(stated)}, is worth {_share(calibrated)} by estimate"
+    return f"; its latest, {share(stated)}, is worth {share(calibrated)} by estimate"
 
 
 def _cost(score: Score) -> str:
@@ -244,7 +244,8 @@ def _between(bounds: Bounds | None, write: Callable[[float], str]) -> str:
     return "" if bounds is None else f", 95 % interval {write(bounds[0]).removesuffix(' %')} to {write(bounds[1])}"
 
 
-def _share(rate: float) -> str:
+def _whole(rate: float) -> str:
+    """Write a bound of an interval."""
     return f"{100 * rate:.0f} %"
 
 
