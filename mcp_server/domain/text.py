@@ -115,6 +115,18 @@ def cost(value: Decimal | None) -> str:
     return "no cost" if value == 0 else f"${value:.4f}"
 
 
+def dollars(amount: float | Decimal) -> str:
+    """Write US dollars to the cent, and less than ten cents to two digits, so that none looks like nothing."""
+    value = float(amount)
+    return f"{value:,.2f}" if value >= 0.1 or not value else f"{Decimal(str(value)):.2g}"
+
+
+def change(pct: float) -> str:
+    """Write a change in per cent, with its sign; one next to nothing has none."""
+    text = f"{pct:+,.2f} %"
+    return text[1:] if text[1:] == "0.00 %" else text
+
+
 def counted(number: int, noun: str) -> str:
     """Write a number of things: `1 run`, `2 runs`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -24,7 +24,7 @@ DIGITS = 4
 COLUMNS = (
     "strategy_name", "runs", "signals", "coverage_pct", "judged", "pending", "void", "right", "hit_rate",
     "hit_rate_ci95", "base_rate", "mean_net_pct", "mean_net_ci95", "brier_skill", "e_value", "evidence", "hold_pct",
-    "cost_usd",
+    "cost_usd", "cost_unknown",
 )  # fmt: skip
 
 

@@ -11,11 +11,10 @@ from rich.text import Text
 
 from mcp_server.domain.scoring.terms import terms_of
 from mcp_server.domain.scoring.window import independent_before, most_apart, window_shows
-from mcp_server.domain.text import counted, minute
+from mcp_server.domain.text import counted, dollars, minute
 from mcp_server.domain.timeframes import iso, to_ms
 from runner.cli.show import plain
 from runner.cli.show_signals import COLOURS
-from runner.replay.estimate import usd
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +89,9 @@ def progress(console: Console) -> Iterator[Progress]:
 def _about(news: ReplayProgress) -> str:
     """Return what a replay has cost and said so far."""
     signals = ", ".join(f"{news.signals[name]} {name}" for name in SIGNALS if news.signals.get(name))
-    money = f"${usd(news.spent_usd)} spent, ${usd(news.left_usd)} left" if news.spent_usd or news.left_usd else ""
+    money = (
+        f"${dollars(news.spent_usd)} spent, ${dollars(news.left_usd)} left" if news.spent_usd or news.left_usd else ""
+    )
     return " · ".join(filter(None, (money, signals)))
 
 
@@ -140,9 +141,9 @@ def _figures(request: ReplayRequest, replayed: Replayed) -> Iterator[tuple[str, 
         )
     asked, recorded = replayed.requests_asked, replayed.requests_from_cassette
     yield "requests", f"{asked:,}", f"this time; {recorded:,} more from the cassette"
-    limit = "" if request.rerun else f"of the {usd(request.max_usd)} USD that it may cost"
-    yield "spent", f"${usd(replayed.spent_usd)}", limit
-    yield "recorded", f"${usd(replayed.recorded_usd)}", "what all replies cost when they were asked"
+    limit = "" if request.rerun else f"of the {dollars(request.max_usd)} USD that it may cost"
+    yield "spent", f"${dollars(replayed.spent_usd)}", limit
+    yield "recorded", f"${dollars(replayed.recorded_usd)}", "what all replies cost when they were asked"
 
 
 def _drift(console: Console, replayed: Replayed) -> None:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from mcp_server.domain.scoring.reliability import FEWEST
 from mcp_server.domain.scoring.sentences import length_of_time
-from mcp_server.domain.text import cleaned, counted, exact_duration
+from mcp_server.domain.text import change, cleaned, counted, dollars, exact_duration
 from runner.cli.show import plain
 
 LABEL, VALUE = 21, 17
@@ -136,10 +136,10 @@ def _right(answer: Answer) -> list[Figure]:
 
 def _net(answer: Answer) -> list[Figure]:
     return [
-        _figure("mean net return", answer["mean_net_pct"], pct, "of a signal, after costs"),
+        _figure("mean net return", answer["mean_net_pct"], change, "of a signal, after costs"),
         _figure("  95 % sure", answer["mean_net_ci95"], _pcts, "the true one lies in here", SHORT),
-        _figure("holding", answer["hold_pct"], pct, "buying at the same moments instead"),
-        _figure("  the difference", answer["hold_difference_pct"], pct, "above 0: better than holding"),
+        _figure("holding", answer["hold_pct"], change, "buying at the same moments instead"),
+        _figure("  the difference", answer["hold_difference_pct"], change, "above 0: better than holding"),
         _figure("  95 % sure", answer["hold_difference_ci95"], _pcts, "", SHORT),
     ]
 
@@ -148,7 +148,7 @@ def _paired(twin: Answer, other: str, this: str) -> list[Figure]:
     return [
         Figure("moments", f"{twin['moments']:,}", "where either said BUY or SELL"),
         _figure("hit rate", twin["hit_rate"], _share, f"of {other}'s {twin['judged']:,}", f"{other} gave no signal"),
-        _figure("  the difference", twin["difference_pct"], pct, f"above 0: {this} brought more", SHORT),
+        _figure("  the difference", twin["difference_pct"], change, f"above 0: {this} brought more", SHORT),
         _figure("  95 % sure", twin["difference_ci95"], _pcts, "", SHORT),
     ]
 
@@ -236,13 +236,8 @@ def _shares(bounds: Sequence[float]) -> str:
     return f"{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f} %"
 
 
-def pct(value: float) -> str:
-    """Write a change in per cent, with its sign."""
-    return f"{value:+,.2f} %".replace("-0.00", "+0.00").replace("+0.00", "0.00")
-
-
 def _pcts(bounds: Sequence[float]) -> str:
-    return f"{pct(bounds[0]).removesuffix(' %')} to {pct(bounds[1])}"
+    return f"{change(bounds[0]).removesuffix(' %')} to {change(bounds[1])}"
 
 
 def _short(value: float | None) -> str:
@@ -250,5 +245,5 @@ def _short(value: float | None) -> str:
 
 
 def usd(value: float) -> str:
-    """Write dollars to the cent, and small amounts to two digits."""
-    return f"${value:,.2f}" if value >= 0.1 or not value else f"${value:.2g}"
+    """Write dollars with their sign."""
+    return f"${dollars(value)}"

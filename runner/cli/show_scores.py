@@ -9,9 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from mcp_server.domain.text import cleaned
+from mcp_server.domain.text import change, cleaned, share
 from runner.cli.show import plain
-from runner.cli.show_score import KINDS, STYLES, UNDEFINED, pct, usd
+from runner.cli.show_score import KINDS, STYLES, UNDEFINED, usd
 
 GAP, MOST_NAME, LEAST_NAME = "  ", 40, 8
 TITLES = ("strategy", "signals", "judged", "right/base", "net ± 95 %", "cost", "evidence")
@@ -27,7 +27,8 @@ MEANING = (
     "signals: BUY, SELL and HOLD, which is never judged. right/base: the share of",
     "judged signals that gained after costs, and of any such signals, without skill.",
     "net: what a signal brought on average, after costs, give or take. evidence:",
-    "whether it shows skill; below 30 judged it is too few to say.",
+    "whether it shows skill; below 30 judged it is too few to say. $1+: at least so",
+    "much, as the cost of some runs is not known.",
 )
 
 Row = Mapping[str, Any]
@@ -63,6 +64,7 @@ def _every_figure(rows: Sequence[Row]) -> str:
 
 def _cells(row: Row) -> list[Text]:
     cost = UNDEFINED if row["cost_usd"] is None else usd(row["cost_usd"])
+    cost += "+" if row.get("cost_unknown") and row["cost_usd"] is not None else ""
     evidence = Text(EVIDENCE[row["evidence"]], STYLES.get(row["evidence"], "dim"))
     figures = [f"{row['signals']:,}", f"{row['judged']:,}", _right(row), _net(row), cost]
     return [plain(cleaned(row["strategy_name"], MOST_NAME)), *map(Text, figures), evidence]
@@ -85,7 +87,9 @@ def _line(cells: Sequence[Text], widths: Sequence[int]) -> Text:
 
 
 def _right(row: Row) -> str:
-    right, base = (UNDEFINED if rate is None else f"{100 * rate:.0f}" for rate in (row["hit_rate"], row["base_rate"]))
+    right, base = (
+        UNDEFINED if rate is None else share(rate).removesuffix(" %") for rate in (row["hit_rate"], row["base_rate"])
+    )
     return UNDEFINED if row["hit_rate"] is None else f"{right}/{base} %"
 
 
@@ -94,4 +98,4 @@ def _net(row: Row) -> str:
         return UNDEFINED
     bounds = row["mean_net_ci95"]
     off = "" if bounds is None else f" ± {(bounds[1] - bounds[0]) / 2:.2f}"
-    return f"{pct(row['mean_net_pct']).removesuffix(' %')}{off} %"
+    return f"{change(row['mean_net_pct']).removesuffix(' %')}{off} %"

@@ -5,7 +5,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mcp_server.domain.text import cleaned, counted, duration, minute
+from mcp_server.domain.text import cleaned, counted, dollars, duration, minute
 from mcp_server.overview import Overview, RunnerState, StrategyState
 from mcp_server.storage.journal.budget import Spent
 from mcp_server.storage.journal.slot_history import LastSlot
@@ -57,7 +57,7 @@ def _head(runner: RunnerState) -> Text:
 
 
 def _money(overview: Overview) -> str:
-    budget = f"of {overview.budget_usd_per_day:.2f} a day"
+    budget = f"of {dollars(overview.budget_usd_per_day or 0)} a day"
     today, month = _usd(overview.today), _usd(overview.month)
     return f"spent today {today} {budget} · this month {month} · {minute(overview.now)} UTC"
 
@@ -74,9 +74,9 @@ def _news(news: NewsStanding, overview: Overview) -> str:
 def _usd(spent: Spent | None) -> str:
     if spent is None:
         return "unknown"
-    more = f" (+ up to {spent.reserved:.2f} for runs under way)" if spent.reserved else ""
+    more = f" (+ up to {dollars(spent.reserved)} for runs under way)" if spent.reserved else ""
     unknown = f" and {counted(spent.unpriced, 'run')} of unknown cost" if spent.unpriced else ""
-    return f"{spent.ended:.2f} USD{more}{unknown}"
+    return f"{dollars(spent.ended)} USD{more}{unknown}"
 
 
 def _table(overview: Overview, width: int) -> Table:

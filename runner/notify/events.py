@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mcp_server.domain.outcome import SignalName, Status
-from mcp_server.domain.text import cleaned, shortened
+from mcp_server.domain.text import cleaned, dollars, shortened
 from mcp_server.domain.timeframes import iso, to_ms
 
 if TYPE_CHECKING:
@@ -125,8 +125,8 @@ def budget_reached(strategy: str, spent_usd: Decimal, limit_usd: Decimal, day: d
     """Return the event of a day's budget that is spent; `strategy` is a name, or says whose budget it is."""
     fields = {
         "strategy": clean(strategy),
-        "spent_usd": f"{spent_usd:f}",
-        "limit_usd": f"{limit_usd:f}",
+        "spent_usd": dollars(spent_usd),
+        "limit_usd": dollars(limit_usd),
         "day": str(day),
     }
     return Event("budget", f"budget {strategy} {day}", fields)

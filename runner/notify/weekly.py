@@ -1,9 +1,10 @@
 """The weekly summary: the record of each strategy in one line, told once a week."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from mcp_server.domain.text import change, counted, dollars, share
 from runner.notify.events import Event, clean, iso_minute
 
 WEEK = timedelta(days=7)
@@ -48,24 +49,35 @@ def _line(record: Mapping[str, Any]) -> str:
     signals, judged = record["signals"], record["judged"]
     parts = [f"{signals:,} {'signal' if signals == 1 else 'signals'}", f"{judged:,} judged"]
     if judged:
-        parts += [_right(record), f"mean net {_number(record['mean_net_pct'], '+.2f', ' %')}"]
-    parts.append(f"cost {_number(record['cost_usd'], ',.2f', ' USD')}")
+        parts += [_right(record), f"mean net {_known(record['mean_net_pct'], change)}"]
+    parts.append(f"cost {_cost(record)}")
     if judged:
-        parts.append(EVIDENCE.get(record["evidence"], clean(str(record["evidence"]), 60)))
+        parts.append(_evidence(record))
     return ", ".join(parts)
 
 
 def _right(record: Mapping[str, Any]) -> str:
-    rate, base = (_share(record[name]) for name in ("hit_rate", "base_rate"))
+    rate, base = (_known(record[name], share) for name in ("hit_rate", "base_rate"))
     return f"{record['right']:,} right ({rate}, base rate {base})"
 
 
-def _share(rate: float | None) -> str:
-    return _number(None if rate is None else 100 * rate, ".0f", " %")
+def _evidence(record: Mapping[str, Any]) -> str:
+    """Return what the record shows; being right more often is not called a gain unless that is shown, too."""
+    words, interval = EVIDENCE.get(record["evidence"], clean(str(record["evidence"]), 60)), record["mean_net_ci95"]
+    gains = interval is not None and interval[0] > 0
+    return words if gains or record["evidence"] != "skill" else f"{words}, not of a gain"
 
 
-def _number(value: float | None, form: str, unit: str) -> str:
-    return "unknown" if value is None else f"{value:{form}}{unit}"
+def _cost(record: Mapping[str, Any]) -> str:
+    """Return what is known of the cost, and how many runs are not in it."""
+    spent, unknown = record["cost_usd"], record.get("cost_unknown")
+    if spent is None:
+        return "unknown"
+    return f"{dollars(spent)} USD" + (f" and {counted(unknown, 'run')} of unknown cost" if unknown else "")
+
+
+def _known(value: float | None, write: Callable[[float], str]) -> str:
+    return "unknown" if value is None else write(value)
 
 
 def _fitting(lines: list[str]) -> str:

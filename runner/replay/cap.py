@@ -13,11 +13,11 @@ from decimal import Decimal
 import anyio
 import anyio.to_thread
 
+from mcp_server.domain.text import dollars
 from mcp_server.storage.journal.budget import Admission
 from mcp_server.storage.journal.replays import Replays
 from mcp_server.storage.journal.rows import Claimed
 from runner.clock import Clock
-from runner.replay.estimate import usd
 
 MOST_LOOKS = 30
 """How often a run looks, once a second, whether a row that no run of this process has open has ended meanwhile."""
@@ -126,12 +126,14 @@ class Cap:
 
     def reached(self, left: Decimal = Decimal(0)) -> str:
         """Say that the cap is reached, or that what is left of it is too little for one more run; and what to do."""
-        rest = f", and a run has cost up to {usd(self.dearest_usd)}" if left > 0 else ""
-        return self._raise_it(f"{usd(self.max_usd - left)} of the {usd(self.max_usd)} USD of --max-usd are spent{rest}")
+        rest = f", and a run has cost up to {dollars(self.dearest_usd)}" if left > 0 else ""
+        return self._raise_it(
+            f"{dollars(self.max_usd - left)} of the {dollars(self.max_usd)} USD of --max-usd are spent{rest}"
+        )
 
     def too_small(self) -> str:
         """Say that a run was to cost more than the cap left it, whether its replies had to be paid or not."""
-        return self._raise_it(f"what is left of --max-usd, {usd(self.max_usd)} USD, is too little for a run")
+        return self._raise_it(f"what is left of --max-usd, {dollars(self.max_usd)} USD, is too little for a run")
 
     def _raise_it(self, why: str) -> str:
         return f"The cap is reached: {why}. Run the same command with a higher --max-usd: it goes on from here."

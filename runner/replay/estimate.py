@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from statistics import NormalDist, fmean, stdev
 
-from mcp_server.domain.text import counted
+from mcp_server.domain.text import counted, dollars
 
 CONFIDENCE = 0.9
 """How often the price of the rest lies within the interval, where costs vary as a bell curve does."""
@@ -68,9 +68,9 @@ def price_line(moments: int, on_cassette: int, price: RestPrice | None, spent_us
     what = f"{counted(moments, 'moment')}, {on_cassette} on cassette"
     if price is None:
         return f"{what}: the price is unknown, as too few runs told what they cost"
-    low, high = usd(spent_usd + price.low_usd), usd(spent_usd + price.high_usd)
+    low, high = dollars(spent_usd + price.low_usd), dollars(spent_usd + price.high_usd)
     total = low if low == high else f"{low} to {high}"
-    spent = f" ({usd(spent_usd)} of it spent)" if spent_usd else ""
+    spent = f" ({dollars(spent_usd)} of it spent)" if spent_usd else ""
     return f"{what}: {total} USD{spent}, about {_minutes(price.minutes)}"
 
 
@@ -92,15 +92,10 @@ def above_cap(price: RestPrice, rest: int, spent_usd: Decimal, dearest_usd: Deci
     low, high = spent_usd + price.low_usd, spent_usd + price.high_usd
     enough = (high + more).quantize(Decimal("0.01"), rounding=ROUND_CEILING)
     return (
-        f"The replay would cost {usd(low)} to {usd(high)} USD, and most likely reach its --max-usd of {usd(max_usd)} "
-        f"before its end. Give --max-usd {enough}, a shorter range or a longer --every. What was asked is recorded and "
-        "counts: it is not asked again."
+        f"The replay would cost {dollars(low)} to {dollars(high)} USD, and most likely reach its --max-usd of "
+        f"{dollars(max_usd)} before its end. Give --max-usd {enough}, a shorter range or a longer --every. What was "
+        "asked is recorded and counts: it is not asked again."
     )
-
-
-def usd(amount: Decimal) -> str:
-    """Write dollars to the cent, and amounts of less than ten cents to two digits."""
-    return f"{amount:.2f}" if amount >= Decimal("0.1") or not amount else f"{amount:.2g}"
 
 
 def _minutes(minutes: float) -> str:

@@ -5,10 +5,9 @@ from datetime import datetime
 from decimal import Decimal
 
 from mcp_server.domain.strategy.run_prompts import sub_agent_prompt
-from mcp_server.domain.text import counted
+from mcp_server.domain.text import counted, dollars
 from runner.claude.cassette.ablation import Ablation, MomentReuse
 from runner.claude.cassette.cassettes import Cassette
-from runner.replay.estimate import usd
 from runner.replay.replayed import ReplayRequest
 from runner.replay.token_prices import TokenPrices
 
@@ -38,7 +37,7 @@ def beforehand(request: ReplayRequest, reuse: Mapping[datetime, MomentReuse], pr
     )
     sentences = []
     if partly:
-        cost = f"; such turns cost {usd(usd_like)} USD when they were recorded" if usd_like else ""
+        cost = f"; such turns cost {dollars(usd_like)} USD when they were recorded" if usd_like else ""
         sentences = [
             f"Without {names}, {kept:,} recorded and {derived:,} derived replies are used again, at {len(partly):,} of "
             f"{counted(len(reuse), 'moment')}. {counted(asked, 'turn')} of the orchestrator must be asked{cost}."

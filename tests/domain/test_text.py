@@ -9,16 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_server.domain.text import (
+    change,
     cleaned,
     cleaned_name,
     cost,
     counted,
+    dollars,
     duration,
     escaped,
     exact_duration,
     minute,
     number,
     percent,
+    share,
     shortened,
     significant,
 )
@@ -122,3 +125,23 @@ def test_a_length_that_somebody_has_set_is_not_rounded(seconds: int, words: str)
 )
 def test_a_long_time_has_no_exponent(length: timedelta, words: str) -> None:
     assert duration(length) == words
+
+
+def test_small_amounts_of_dollars_keep_two_digits_and_none_looks_like_nothing() -> None:
+    amounts = (0, 0.0004, 0.0123, 0.1, 1234.5, 0.00001)
+    words = ["0.00", "0.0004", "0.012", "0.10", "1,234.50", "0.00001"]
+    assert [dollars(amount) for amount in amounts] == words
+    assert [dollars(Decimal(str(amount))) for amount in amounts] == words
+
+
+def test_a_change_next_to_nothing_has_no_sign() -> None:
+    assert [change(pct) for pct in (-0.004, 0.004, 0.0, -0.006, 10.0, -1234.5)] == [
+        "0.00 %", "0.00 %", "0.00 %", "-0.01 %", "+10.00 %", "-1,234.50 %",
+    ]  # fmt: skip
+
+
+def test_only_all_is_100_per_cent_and_only_none_is_0() -> None:
+    assert [share(one / 1_000) for one in (0, 5, 6, 500, 994, 995, 1_000)] == [
+        "0 %", "under 1 %", "1 %", "50 %", "99 %", "over 99 %", "100 %",
+    ]  # fmt: skip
+    assert {share(one / 1_000) for one in range(1, 1_000)}.isdisjoint({"0 %", "100 %"})

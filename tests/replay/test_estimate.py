@@ -19,7 +19,6 @@ from runner.replay.estimate import (
     price_line,
     price_of_rest,
     student_t,
-    usd,
 )
 from runner.replay.moments import pilots
 
@@ -179,16 +178,6 @@ def test_the_line_names_the_whole_price_and_the_time() -> None:
     assert price_line(2, 0, sure("0.0412", 1.4), Decimal(0)).endswith("about a minute"), "never about 1 minutes"
     assert price_line(2, 0, sure("3", 180), Decimal(0)).endswith("about 3.0 hours")
     assert "unknown" in price_line(120, 14, None, Decimal("0.2"))
-
-
-def test_small_amounts_keep_two_digits() -> None:
-    assert [usd(Decimal(text)) for text in ("0", "0.0004", "0.0123", "0.1", "1234.5")] == [
-        "0.00",
-        "0.0004",
-        "0.012",
-        "0.10",
-        "1234.50",
-    ]
 
 
 @pytest.mark.parametrize(

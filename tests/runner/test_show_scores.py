@@ -18,7 +18,7 @@ WIDE = row(
     judged=246_000,
     mean_net_pct=-12.3,
     mean_net_ci95=(-112.3, 87.7),
-    cost_usd=1_234.5,
+    cost_usd=234.5,
 )
 
 
@@ -39,11 +39,20 @@ def test_each_strategy_has_a_line_with_its_share_right_beside_the_base_rate() ->
         "strategy signals judged right/base net ± 95 % cost evidence",
     ]
     assert lines[3:6] == [
-        "rsi-idea 385 120 55/46 % +0.12 ± 0.63 % $12.34 none yet",
+        "rsi-idea 385 120 55/46 % +0.12 ± 0.63 % $12.34+ none yet",
         "proven 385 120 55/46 % 0.00 % - skill",
         "rsi-idea 0 0 - - - too few",
     ]
     assert "`claude-trader score NAME` shows every figure of a strategy." in lines
+
+
+def test_a_cost_says_where_that_of_some_runs_is_not_in_it() -> None:
+    costs = [(12.34, 0), (12.34, 2), (None, 2), (0.0, 0)]
+    lines = words(shown(table(*(row(cost_usd=usd, cost_unknown=unknown) for usd, unknown in costs))))[3:7]
+    ends = ["% $12.34 none yet", "% $12.34+ none yet", "% - none yet", "% $0.00 none yet"]
+    assert all(line.endswith(end) for line, end in zip(lines, ends, strict=True))
+    nearly = row(hit_rate=0.9967, base_rate=0.003)
+    assert " over 99/under 1 % " in shown(table(nearly))
 
 
 def test_each_evidence_there_is_has_words_in_the_table_and_in_the_weekly_summary() -> None:

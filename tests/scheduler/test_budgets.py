@@ -135,6 +135,17 @@ def test_beside_a_run_that_goes_on_there_must_be_room_for_its_last_turn_too(ledg
     assert spent(ledger.database, at("00:00"), at("06T00:00")) == Spent(usd("0"), usd("1.00"))
 
 
+def test_a_budget_that_is_spent_names_what_was_spent_and_not_what_a_run_may_still_cost(ledger: Ledger) -> None:
+    ended, running, third = (ledger.start(name, NOON) for name in ("a", "b", "c"))
+    limits = SpendingLimits(usd("0.50"), None, usd("2"))
+    for run, name in ((ended, "a"), (running, "b")):
+        assert admit(ledger.database, run.execution_id, name, limits, NOON).answer == "yes"
+    ledger.end(ended, usd("0.004"), NOON)
+    said = admit(ledger.database, third.execution_id, "c", replace(limits, everyone=usd("0.501")), NOON)
+    assert said.budget == BudgetReached("everyone", usd("0.004"), usd("0.501"))
+    assert said.why.startswith("0.004 USD are spent today (UTC), 0.50 are reserved by runs under way, and this run may")
+
+
 def test_what_was_refused_reserves_nothing(ledger: Ledger) -> None:
     first = ledger.start("a", NOON)
     assert (

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mcp_server.domain.scoring.keys import FEW, PROOF
-from mcp_server.domain.text import counted, share
+from mcp_server.domain.text import change, counted, dollars, share
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +85,7 @@ def _gains(score: Score) -> bool:
 def _stopped(stop: StopState | None) -> str:
     """Say what a strategy's own stop has ruled out, and by which signals."""
     edge, count, mean = (stop["minimum_edge_pct"], stop["judged"], stop["mean_net_pct"]) if stop else (0, 0, None)
-    brought = "" if mean is None else f": {counted(count, 'signal')} that do not overlap brought {_pct(mean)} each"
+    brought = "" if mean is None else f": {counted(count, 'signal')} that do not overlap brought {change(mean)} each"
     return f"The strategy's own `stop` rules out a mean net return of {edge:g} % or more{brought}."
 
 
@@ -148,9 +148,9 @@ def _net(score: Score) -> str:
     mean, held = score["mean_net_pct"], score["hold_pct"]
     if mean is None or held is None or score["judged"] < FEW:
         return ""
-    text = f"A signal brought {_pct(mean)} on average after costs{_between(score['mean_net_ci95'], _pct)}"
+    text = f"A signal brought {change(mean)} on average after costs{_between(score['mean_net_ci95'], change)}"
     apart = score["hold_difference_ci95"]
-    return f"{text}; holding at the same moments brought {_pct(held)}{_verdict(apart)}."
+    return f"{text}; holding at the same moments brought {change(held)}{_verdict(apart)}."
 
 
 def _twin(score: Score) -> str:
@@ -214,16 +214,11 @@ def _cost(score: Score) -> str:
         return "What it cost is not known." if unknown else ""
     if not spent and not unknown:
         return ""
-    text = f"It cost {_usd(spent)}"
+    text = f"It cost ${dollars(spent)}"
     if unknown:
         text += f" without {counted(unknown, 'run')} of unknown cost"
     per_right = score["usd_per_right_signal"]
-    return f"{text}; {_usd(per_right)} for each right signal." if per_right is not None else f"{text}."
-
-
-def _usd(dollars: float) -> str:
-    """Write dollars to the cent, and small amounts to two digits, so that none looks like nothing."""
-    return f"${dollars:,.2f}" if dollars >= 0.1 or not dollars else f"${dollars:.2g}"
+    return f"{text}; ${dollars(per_right)} for each right signal." if per_right is not None else f"{text}."
 
 
 def _gaps(score: Score) -> str:
@@ -247,10 +242,6 @@ def _between(bounds: Bounds | None, write: Callable[[float], str]) -> str:
 def _whole(rate: float) -> str:
     """Write a bound of an interval."""
     return f"{100 * rate:.0f} %"
-
-
-def _pct(value: float) -> str:
-    return f"{value:+.2f} %".replace("+0.00", "0.00").replace("-0.00", "0.00")
 
 
 def _exactly(seconds: int) -> str:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
+from mcp_server.domain.text import dollars
 from mcp_server.domain.timeframes import naive
 from mcp_server.errors import Retryable
 
@@ -74,11 +75,11 @@ def admit(database: JournalDatabase, execution_id: int, name: str, limits: Spend
             if most is None:
                 continue
             today = spent(connection, day, day + ONE_DAY, name if scope == "strategy" else None)
-            reached = BudgetReached(scope, today.ended + today.reserved, most)
+            why, held = _over(today, limits.run, most, scope), today.ended + today.reserved
             if today.ended + limits.run > most:
-                return Admission("no", _over(today, limits.run, most, scope), reached)
+                return Admission("no", why, BudgetReached(scope, today.ended, most))
             if today.ended + 2 * today.reserved + limits.run > most:
-                waits = Admission("wait", _over(today, limits.run, most, scope), reached)
+                waits = Admission("wait", why, BudgetReached(scope, held, most))
         if waits is None:
             _reserve(connection, execution_id, limits.run, now)
         return waits or Admission("yes")
@@ -118,8 +119,8 @@ def _reserve(connection: SqlConnection, execution_id: int, usd: Decimal, now: da
 
 def _over(spent: Spent, run: Decimal, most: Decimal, scope: Scope) -> str:
     whose = "this strategy's budget.usd_per_day" if scope == "strategy" else "TRADER_BUDGET_USD_PER_DAY"
-    reserved = f", {spent.reserved:.2f} are reserved by runs under way" if spent.reserved else ""
+    reserved = f", {dollars(spent.reserved)} are reserved by runs under way" if spent.reserved else ""
     return (
-        f"{spent.ended:.2f} USD are spent today (UTC){reserved}, and this run may cost {run:.2f}. That is more "
-        f"than the {most:.2f} of {whose}. Raise that limit, or wait until tomorrow."
+        f"{dollars(spent.ended)} USD are spent today (UTC){reserved}, and this run may cost {dollars(run)}. That is "
+        f"more than the {dollars(most)} of {whose}. Raise that limit, or wait until tomorrow."
     )

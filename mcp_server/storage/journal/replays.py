@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any
 
 from mcp_server.domain.strategy.strategy import Strategy
-from mcp_server.domain.text import escaped
+from mcp_server.domain.text import dollars, escaped
 from mcp_server.domain.timeframes import naive
 from mcp_server.errors import NotFound, Retryable
 from mcp_server.storage.home import Home
@@ -213,8 +213,8 @@ def _one_of(replay_id: str, known: Sequence[Replay]) -> str:
 
 
 def _over(spent: Spent, limit: Decimal, most: Decimal) -> str:
-    reserved = f", {spent.reserved:.2f} are reserved by its runs under way" if spent.reserved else ""
+    reserved = f", {dollars(spent.reserved)} are reserved by its runs under way" if spent.reserved else ""
     return (
-        f"This replay has spent {spent.ended:.2f} USD{reserved}, and this run may cost {limit:.2f}. That is more than "
-        f"the {most:.2f} that it may spend. Allow it more: `--max-usd`."
+        f"This replay has spent {dollars(spent.ended)} USD{reserved}, and this run may cost {dollars(limit)}. "
+        f"That is more than the {dollars(most)} that it may spend. Allow it more: `--max-usd`."
     )

@@ -30,7 +30,9 @@ def record(name: str = "dip", **figures: Any) -> dict[str, Any]:
         "hit_rate": 34 / 62,
         "base_rate": 0.4762,
         "mean_net_pct": 0.1234,
+        "mean_net_ci95": None,
         "cost_usd": 1.2,
+        "cost_unknown": 0,
         "evidence": "none_yet",
         **figures,
     }
@@ -54,6 +56,21 @@ def lines(*records: dict[str, Any]) -> list[str]:
     event = weekly_summary(records, MONDAY)
     assert event is not None
     return event.fields["strategies"].splitlines()
+
+
+def test_a_cost_that_leaves_runs_out_says_how_many_and_a_small_one_is_not_nothing() -> None:
+    (line,) = lines(record(cost_usd=0.004, cost_unknown=7, mean_net_pct=-0.004, right=62, hit_rate=0.9961))
+    assert "62 right (over 99 %, base rate 48 %), mean net 0.00 %, cost 0.004 USD and 7 runs of unknown cost" in line
+
+
+@pytest.mark.parametrize(
+    ("interval", "words"), [((0.01, 0.3), "evidence of skill"), (None, "evidence of skill, not of a gain")]
+)
+def test_skill_that_is_not_shown_to_gain_is_told_as_by_the_score(
+    interval: tuple[float, float] | None, words: str
+) -> None:
+    (line,) = lines(record(evidence="skill", mean_net_ci95=interval))
+    assert line.endswith(f", {words}")
 
 
 def test_a_line_has_signals_judged_right_against_the_base_rate_net_cost_and_evidence() -> None:
