@@ -53,9 +53,11 @@ async def test_a_moment_that_the_api_could_not_serve_is_taken_up_again_in_its_ro
 
 
 async def test_it_waits_as_long_as_the_api_asks(home: Path) -> None:
-    clock, api = JumpingClock(), PlayedApi(answer=first_fail(1, 429), retry_after_s=47, most_tokens=1_500)
+    failures = iter([429, 529])
+    clock = JumpingClock()
+    api = PlayedApi(answer=lambda moment, number: next(failures, 200), retry_after_s=47, most_tokens=1_500)
     played = await play(home, replay_of(2), api, at_once=1, clock=clock)
-    assert (played.stop.by, clock.waits) == (None, [47])
+    assert (played.stop.by, clock.waits) == (None, [47, 47])
 
 
 async def test_an_api_that_stays_down_ends_the_replay_after_a_few_waits_and_loses_nothing(home: Path) -> None:

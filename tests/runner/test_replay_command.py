@@ -3,6 +3,7 @@
 import os
 import shlex
 import signal
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -11,6 +12,7 @@ import pytest
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.cli.replay import _same_command
+from tests.rigs.played_runs import PlayedApi, PlayedRunner
 from tests.rigs.processes import left
 from tests.rigs.replays import watching
 from tests.rigs.scripted_messages_api import ORCHESTRATOR, Hang, ScriptedMessagesApi
@@ -89,6 +91,23 @@ def test_a_refusal_is_json_where_that_is_asked_for(trader: Command) -> None:
     assert (done.code, done.err) == (2, "")
     assert done.json["status"] == "error"
     assert "claude-trader backtest rsi-reversion" in done.json["error"]
+
+
+def test_a_price_above_the_cap_is_refused_once_the_pilots_have_told_it(
+    home: Path, trader: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of ten moments costs 0.024 dollars; only what the agent CLI would ask is played."""
+    api = PlayedApi(same_tokens=1_000)
+    monkeypatch.setattr("runner.replay.replay.Runner", partial(PlayedRunner, api=api))
+    StrategyFolders(Home(home), examples_folder()).write(watching())
+    hours = ("--from", "2026-10-01T00:00Z", "--to", "2026-10-01T09:00Z", "--every", "1h", "--contaminated")
+    refused = trader("replay", "dip", *hours, "--max-usd", "0.2", "--json", ANTHROPIC_API_KEY=KEY)
+    told = refused.json
+    assert (refused.code, told["status"], told["stopped_by"], told["moments"]) == (2, "refused", "price", 10)
+    assert (told["by_status"], told["spent_usd"]) == ({"success": 5}, pytest.approx(0.12))
+    assert told["estimated_usd"] == [pytest.approx(0.24)] * 2
+    assert "Give --max-usd 0.24, a shorter range or a longer --every" in told["stopped_because"]
+    assert len({moment for moment, _ in api.asked}) == 5
 
 
 @pytest.mark.long

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -12,15 +13,17 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import anyio
 import psutil
 import pytest
 
-from mcp_server.domain.outcome import Status
+from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.entries import Entry
 from mcp_server.storage.journal.runs import Journal
-from runner.claude import twin
+from runner.claude import engine, twin
+from runner.claude.engine import ClaudeTask
 from runner.cli.context import Context
 from runner.execute import Runner
 from runner.tool_server.server import Address, tool_server
@@ -293,11 +296,30 @@ def test_a_run_killed_outright_leaves_no_cli_and_no_server_and_is_recorded_as_in
 
 @pytest.mark.long
 def test_ctrl_c_ends_a_run_as_interrupted_and_leaves_no_process(journal: Journal, hanging: Hanging) -> None:
-    """In `make test`, `tests/replay/test_stopped.py` stops an agent so, and `test_run.py` a run."""
+    """In `make test`, the next test has the run, and `tests/replay/test_stopped.py` the processes of an agent."""
     hanging.runner.send_signal(2)
     assert hanging.runner.wait(15) == 130
     assert "interrupted" in json.loads(hanging.out.read_text())["error"]
     assert left(hanging.children, within_s=2) == []
+    entry = only_entry(journal)
+    assert (entry.status, entry.signal) == (Status.ERROR, None)
+    assert "interrupted" in (entry.why or "")
+
+
+def test_ctrl_c_while_a_model_is_asked_ends_the_run_as_interrupted_and_never_as_hold(
+    trader: Command, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All but the agent is real; the signal comes while it would be at work."""
+
+    async def pressed(_: ClaudeTask) -> Outcome:
+        signal.raise_signal(signal.SIGINT)
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    monkeypatch.setattr(engine, "run_claude", pressed)
+    done = trader("run", "dip", "--json", ANTHROPIC_API_KEY=KEY)
+    assert done.code == 130
+    assert "interrupted: the run was stopped" in done.json["error"]
     entry = only_entry(journal)
     assert (entry.status, entry.signal) == (Status.ERROR, None)
     assert "interrupted" in (entry.why or "")
