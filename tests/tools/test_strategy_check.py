@@ -272,7 +272,8 @@ async def test_a_wake_condition_spares_runs_and_so_their_cost(ask: Ask, home: Pa
     record(home, "0.10", "0.10")
     asked = {"strategy_name": "mine", "agents": AGENTS, "dry_run": True}
     often = await ask("write_strategy", config=CLAUDE, **asked)
-    assert (often["usd_per_day"], len(often["findings"])) == (pytest.approx(2.4), 1)
+    assert (often["usd_per_day"], len(often["findings"])) == (2, 1)
+    assert "that is 2.40 USD a day" in often["basis"]
     rarely = await ask("write_strategy", config={**CLAUDE, "wake": "close > prev(close, 1) * 1.004"}, **asked)
     (share,) = re.findall(r"wake held on ([0-9.]+) % of the last 500 candles", rarely["basis"])
     assert 1 < float(share) < 60
@@ -346,11 +347,15 @@ CLAUDE: dict[str, Any] = {"trading_pair": "BTC/USDT", "interval": "1h", "budget"
 async def test_costs_are_estimated_from_recorded_runs_of_which_they_are_known(ask: Ask, home: Path) -> None:
     record(home, "0.10", "0.20", None)
     answer = await ask("write_strategy", strategy_name="mine", config=CLAUDE, agents=AGENTS, dry_run=True)
-    assert (answer["usd_per_day"], answer["usd_per_month"]) == (pytest.approx(3.6), pytest.approx(108))
-    assert "the mean of 2 of 3 recorded runs" in answer["basis"]
+    assert (answer["usd_per_day"], answer["usd_per_month"]) == (2, 60), "its budget of a day ends it there"
+    assert "the mean of 2 of 3 recorded runs; that is 3.60 USD a day, and its budget ends it at 2.00" in answer["basis"]
     (row,) = answer["findings"]
     assert row[:2] == ["warning", "config.json budget.usd_per_day"]
     assert "24 runs a day: 3.60 USD a day at the 0.15 USD that runs cost" in row[2]
+    enough = {**CLAUDE, "budget": {"usd_per_day": 20}}
+    answer = await ask("write_strategy", strategy_name="mine", config=enough, agents=AGENTS, dry_run=True)
+    assert (answer["usd_per_day"], answer["usd_per_month"]) == (pytest.approx(3.6), pytest.approx(108))
+    assert answer["basis"].endswith("the mean of 2 of 3 recorded runs")
 
 
 async def test_a_cost_without_recorded_runs_is_unknown_and_never_0(ask: Ask, home: Path) -> None:
@@ -369,13 +374,14 @@ async def test_a_run_that_asked_no_model_says_nothing_of_what_runs_cost(ask: Ask
     claimed = journal.claim(Run(strategy, "manual", NOW, "claude", NOW))
     journal.finish(claimed, Outcome(Status.ERROR, error="no server", tokens_used=0, cost_usd=Decimal(0)), NOW)
     answer = await ask("write_strategy", strategy_name="mine", config=CLAUDE, agents=AGENTS, dry_run=True)
-    assert answer["usd_per_day"] == pytest.approx(2.4)
+    assert "at the 0.10 USD that runs cost" in answer["findings"][0][2]
 
 
 async def test_a_schedule_that_is_often_due_is_told_in_whole_numbers(ask: Ask) -> None:
     config = {**CLAUDE, "interval": "1m", "budget": {"usd_per_day": 20}}
     answer = await ask("write_strategy", strategy_name="mine", config=config, agents=AGENTS, dry_run=True)
     assert answer["basis"].startswith("1,440 runs a day; ")
+    assert answer["basis"].endswith("the budget allows 20.00 USD a day at most")
     assert "1,440 runs a day: 720.00 USD a day at the 0.50 USD that a run may cost" in answer["findings"][0][2]
 
 

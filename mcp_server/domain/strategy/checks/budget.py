@@ -61,16 +61,22 @@ class Runs:
 
 
 def estimate(strategy: Strategy, expected: Runs, costs: Costs | None) -> Estimate:
-    """Estimate what a day's runs cost, from recorded runs; without any with a known cost it is unknown."""
-    runs = str(expected)
+    """Estimate what a day's runs cost, from recorded runs; without any with a known cost it is unknown.
+
+    A budget of a day ends it there: it is never more than that.
+    """
+    runs, budget = str(expected), strategy.config.budget.usd_per_day
     if strategy.engine == "rules":
         return Estimate(Decimal(0), Decimal(0), f"{runs}; rules cost nothing")
     if costs is None or costs.mean_usd is None:
         why = "the journal could not be read" if costs is None else "no run with a known cost is recorded"
-        most = _usd(usd_per_run(strategy) * Decimal(expected.slots_per_day))
-        return Estimate(None, None, f"{runs}; unknown, as {why}; the budget allows {most} a day at most")
+        most = usd_per_run(strategy) * Decimal(expected.slots_per_day)
+        most = most if budget is None else min(most, budget)
+        return Estimate(None, None, f"{runs}; unknown, as {why}; the budget allows {_usd(most)} a day at most")
     a_day = costs.mean_usd * Decimal(expected.per_day)
     basis = f"{runs}; {_usd(costs.mean_usd)} a run, the mean of {costs.known} of {costs.runs} recorded runs"
+    if budget is not None and a_day > budget:
+        a_day, basis = budget, f"{basis}; that is {_usd(a_day)} a day, and its budget ends it at {_usd(budget)}"
     return Estimate(_cents(a_day), _cents(a_day * DAYS_PER_MONTH), basis)
 
 
