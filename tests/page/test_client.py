@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from mcp_server.domain.backtest.summary import probability
+from mcp_server.domain.text import share
 from mcp_server.storage.assets import FOLDER
 
 NODE = Path(sys.executable).with_name("node")
@@ -178,17 +180,22 @@ def test_what_is_no_answer_is_a_problem_that_says_what_to_do(calls: Calls, kind:
 
 
 FIGURES = """
-const { price, number, percent, usd, plural, momentText } = await import("%s/format.js");
+const { likely, price, number, percent, share, usd, plural, momentText } = await import("%s/format.js");
 console.log(JSON.stringify([
   [price(0.0000081), price(61234.56), price(0), price(-1.5)], [number(1234567.891), number(0.5, 3), number(0)],
   [percent(0.1), percent(-1.5), percent(0)], [usd(12), usd(0.0123), usd(0)], [plural(1, "run"), plural(1200, "run")],
   [price(null), number(null, 2), percent(null), usd(undefined)], [momentText("2020-05-20T12:00:00Z")],
+  [percent(-0.004), percent(0.004), percent(-0.006), number(-0.3), usd(0.00004), usd(0.00006)],
+  [0, 0.003, 0.006, 0.625, 0.635, 0.996, 1, null].map(share), [0.9499, 0.95, 0.996, 0.004, 0.29, null].map(likely),
+  [number(0.125, 2), number(0.375, 2)],
 ]));
 """
 
 
 def test_figures_are_those_of_people_and_unknown_is_never_0(node: Node) -> None:
-    prices, numbers, percents, costs, counts, unknown, (moment,) = node(FIGURES % PAGE)
+    prices, numbers, percents, costs, counts, unknown, (moment,), near_nothing, shares, odds, ties = node(
+        FIGURES % PAGE
+    )
     assert prices == ["0.0000081", "61,234.56", "0", "\N{MINUS SIGN}1.5"]
     assert numbers == ["1,234,568", "0.500", "0"]
     assert percents == ["+0.10 %", "\N{MINUS SIGN}1.50 %", "0.00 %"]
@@ -196,3 +203,9 @@ def test_figures_are_those_of_people_and_unknown_is_never_0(node: Node) -> None:
     assert counts == ["1 run", "1,200 runs"]
     assert set(unknown) == {"unknown"}
     assert moment == "20 May 2020, 14:00"
+    assert near_nothing == ["0.00 %", "0.00 %", "\N{MINUS SIGN}0.01 %", "0", "$0.00004", "$0.0001"]
+    assert shares == [*map(share, (0.0, 0.003, 0.006, 0.625, 0.635, 0.996, 1.0)), "unknown"], "as the sentences say it"
+    assert shares[3] == "62 %"
+    assert odds == [*map(probability, (0.9499, 0.95, 0.996, 0.004, 0.29)), "unknown"]
+    assert odds[:2] == ["94 %", "95 %"], "what is below the bar is not written as the bar"
+    assert ties == [f"{0.125:.2f}", f"{0.375:.2f}"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mcp_server.domain.backtest.summary import probability
 from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Signal, SlotRow, Status
 from mcp_server.domain.strategy.parse import parse_strategy
 from tests.acceptance.hostile_texts import TEXTS
@@ -87,9 +88,9 @@ def test_backtests_are_shown_with_their_controls(site: Site, chromium: Browser) 
                 "last_30_return_pct",
             ):
                 expect(card).to_contain_text(_percent(controls[control]))
-            expect(card).to_contain_text(f"{controls['random_percentile']:.0f} %of random entries did worse")
+            expect(card).to_contain_text(f"{controls['random_percentile']:.1f} %of random entries did worse")
             trials = "1 trial" if backtest["trials"] == 1 else f"{backtest['trials']} trials"
-            likely = f"{100 * backtest['sharpe_deflated']:.0f} % likely to be more than the luck of {trials}"
+            likely = f"{probability(backtest['sharpe_deflated'])} likely to be more than the luck of {trials}"
             expect(card).to_contain_text(likely)
         expect(opened.page.get_by_text(f"claude-trader backtest {TREND}")).to_be_visible()
         assert opened.violations("ol.backtests > li:first-child") == []

@@ -122,7 +122,7 @@ async function startApp() {
     fill(words, (whole.summary ?? []).map((sentence) => el("p", sentence)), el("dl", { class: "figures" }, figuresOf([
       ["Return", percent(whole.return_pct)], ["Holding", percent(whole.buy_and_hold_pct)],
       ["Largest fall", `${number(whole.max_drawdown_pct, 1)} %`], ["Filled a candle later", percent(controls.bar_later_return_pct)],
-      ["Random trades it beat", controls.random_percentile != null && `${number(controls.random_percentile)} %`], ["Variants tried", number(whole.trials)],
+      ["Random trades it beat", controls.random_percentile != null && `${number(controls.random_percentile, 1)} %`], ["Variants tried", number(whole.trials)],
     ])), whole.rows?.length && el("details", el("summary", "The last trades"), el("div", { class: "scroll" }, el("table", { class: "rows" },
       el("thead", el("tr", ["Side", "In", "Out", "Return"].map((name) => el("th", name)))), el("tbody", rowsOf(whole).map(row))))));
   }

@@ -3,17 +3,34 @@ import { el } from "./dom.js";
 
 const UNKNOWN_VALUE = "unknown";
 const numberFormat = (options) => {
-  const format = new Intl.NumberFormat("en", options);
+  // rounded as the sentences are, and what is next to nothing has no sign
+  const format = new Intl.NumberFormat("en", { signDisplay: "negative", roundingMode: "halfEven", ...options });
   return (x) => (x == null ? UNKNOWN_VALUE : format.format(x).replace("-", "−"));
 };
 
 /** Prices keep their significant digits: PEPE costs 0.0000081. */
 export const price = numberFormat({ maximumSignificantDigits: 8 });
 export const number = (x, digits = 0) => numberFormat({ minimumFractionDigits: digits, maximumFractionDigits: digits })(x);
-export const percent = (x, digits = 2) => (x == null ? UNKNOWN_VALUE : (x > 0 ? "+" : "") + number(x, digits) + " %");
+export function percent(x, digits = 2) {
+  const text = number(x, digits);
+  return x == null ? UNKNOWN_VALUE : `${x > 0 && /[1-9]/.test(text) ? "+" : ""}${text} %`;
+}
 
-/** Two decimals; four below ten cents. */
-export const usd = (x) => (x == null ? UNKNOWN_VALUE : "$" + number(x, x && Math.abs(x) < 0.1 ? 4 : 2));
+/** A share in whole per cent: what is not all is never 100 %, and what is not none never 0 %. */
+export function share(rate) {
+  if (rate > 0 && rate <= 0.005) return "under 1 %";
+  return rate == null ? UNKNOWN_VALUE : rate >= 0.995 && rate < 1 ? "over 99 %" : `${number(100 * rate)} %`;
+}
+
+/** A probability, rounded down, so that what is below a bar is never written as the bar. */
+export function likely(value) {
+  if (value == null) return UNKNOWN_VALUE;
+  return value > 0.99 ? "over 99 %" : value < 0.01 ? "under 1 %" : `${Math.floor(value * 100 + 1e-9)} %`;
+}
+
+const small = numberFormat({ maximumSignificantDigits: 2 });
+/** Two decimals; four below ten cents, or more where it would look like nothing. */
+export const usd = (x) => (x == null ? UNKNOWN_VALUE : "$" + (x && Math.abs(x) < 5e-5 ? small(x) : number(x, x && Math.abs(x) < 0.1 ? 4 : 2)));
 
 export const plural = (n, noun) => `${number(n)} ${noun}${n === 1 ? "" : "s"}`;
 

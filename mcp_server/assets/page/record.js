@@ -2,9 +2,8 @@
 import { priceChart } from "./chart.js";
 import { rowsOf } from "./client.js";
 import { command, el, figure } from "./dom.js";
-import { number, percent, plural, usd } from "./format.js";
+import { number, percent, plural, share, usd } from "./format.js";
 
-export const share = (rate) => (rate == null ? "unknown" : `${number(100 * rate)} %`);
 const within = (bounds, write) => (bounds ? `95 % interval ${write(bounds[0])} to ${write(bounds[1])}` : "too few for an interval");
 const EVIDENCE = {
   too_few: ["warn", "Too few to say"], none_yet: ["warn", "No evidence of skill yet"], skill: ["good", "Evidence of skill"],

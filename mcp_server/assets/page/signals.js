@@ -83,7 +83,7 @@ function runRow(run, state, { choose, look }) {
   const id = run.execution_id, open = state.open.has(id);
   const cells = [
     run.signal ? signalOf(run.signal) : mark(TONES[run.status], run.slots > 1 && `${number(run.slots)} × `, kindText(run.status)),
-    run.confidence !== null && `${number(run.confidence)} %`, run.price !== null && price(run.price),
+    run.confidence !== null && `${price(run.confidence)} %`, run.price !== null && price(run.price),
     run.outcome && outcomeCell(run),
     usd(run.cost_usd), startedCell(run), el("span", { class: "why" }, run.reasoning),
   ];
