@@ -8,12 +8,13 @@ import numpy as np
 
 from mcp_server.charts.chart import ThemeName
 from mcp_server.charts.numbers import short_text
+from mcp_server.domain.backtest.answer import DIGITS
 from mcp_server.domain.backtest.drawdowns import depths
 from mcp_server.domain.backtest.run import Simulated
 from mcp_server.domain.backtest.trades import Trades
 from mcp_server.domain.candles import Floats, Times
 from mcp_server.domain.coarse import Coarse
-from mcp_server.domain.text import counted
+from mcp_server.domain.text import counted, significant
 from mcp_server.domain.timeframes import iso
 
 MOST_SLOTS = 1_000
@@ -87,7 +88,7 @@ def pct_text(value: float) -> str:
 
 def return_pct(curve: Bars) -> float:
     """Return what a curve that began at 100 has gained, in per cent."""
-    return float(curve[3][-1]) - 100
+    return float(curve[3][-1] / 100 - 1) * 100
 
 
 def backtest_facts(chart: BacktestChart) -> dict[str, Any]:
@@ -102,9 +103,9 @@ def backtest_facts(chart: BacktestChart) -> dict[str, Any]:
         "end": iso(chart.simulated.end_ms),
         "candles": len(chart.simulated.candles),
         "trades": int((~chart.trades.open).sum()),
-        "return_pct": return_pct(chart.equity),
-        "buy_and_hold_pct": return_pct(chart.holding),
-        "max_drawdown_pct": float(chart.drawdown[1].max()),
+        "return_pct": significant(return_pct(chart.equity), DIGITS),
+        "buy_and_hold_pct": significant(return_pct(chart.holding), DIGITS),
+        "max_drawdown_pct": significant(float(chart.drawdown[1].max()), DIGITS),
         "simulated": chart.invented or None,
     }
 

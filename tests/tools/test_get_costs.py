@@ -229,15 +229,16 @@ async def test_days_have_bounds(ask: Ask, days: int) -> None:
 async def test_a_year_of_many_strategies_is_cut_and_goes_on_from_there(
     settings: ServerSettings, enter: Callable[[list[Paid]], None]
 ) -> None:
+    late = NOW.replace(hour=23, minute=59, second=30) - DAY  # the last minute of a day is a part of it
     rows = [
-        Paid(number, NOW - day * DAY, NOW - day * DAY, "success", Decimal("0.01"))
+        Paid(number, late - day * DAY, late - day * DAY, "success", Decimal("0.01"))
         for number in range(1, 31) for day in range(100)
     ]  # fmt: skip
     enter(rows)
     async with Client(build_server(settings, clock=lambda: NOW)) as client:
         first = answer_of(await client.call_tool("get_costs", {"days": 366}))
         assert (first["runs"], len(first["rows"]) < len(rows)) == (3_000, True), "the totals are of all"
-        until = f"{first['rows'][-1][0]}T23:59Z"
+        until = f"{first['rows'][-1][0]}T23:59:59Z"
         assert until in first["note"]
         rest = answer_of(await client.call_tool("get_costs", {"days": 366, "as_of": until}))
     assert {tuple(row) for row in first["rows"] + rest["rows"]} == {

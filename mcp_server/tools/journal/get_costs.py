@@ -33,7 +33,7 @@ class CostsByDay(Table):
 
     def rest(self, kept: list[Any]) -> str:
         """Return how to ask for the earlier ones."""
-        return f"For earlier ones ask as of {kept[-1][0]}T23:59Z. The totals are of all."
+        return f"For earlier ones ask as of {kept[-1][0]}T23:59:59Z. The totals are of all."
 
 
 @tool(title="Costs", open_world=False)
