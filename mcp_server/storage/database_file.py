@@ -27,6 +27,9 @@ SHORT_PATIENCE_S = 0.5
 HELD_S = 60.0
 """For how long that is taken to be so."""
 
+TURN_S = 0.005
+"""It asks for its turn this often. It costs little, and nobody else opens the file before the one that is next."""
+
 REST_S = 10.0
 """After how long without use the DuckDB in memory ends."""
 
@@ -35,6 +38,10 @@ NAME = "file"
 
 Start = Callable[[], "duckdb.DuckDBPyConnection"]
 """Starts the DuckDB in memory that the file is attached to."""
+
+
+class NotInTurn(Held):
+    """Another program of this project has the turn, or is next."""
 
 
 def in_memory(**config: str) -> "duckdb.DuckDBPyConnection":
@@ -84,8 +91,10 @@ class DatabaseFile:
         in_vain = self._hurried or time.monotonic() - self._gave_up_at < HELD_S
         patience_s = min(SHORT_PATIENCE_S if in_vain else self._patience_s, most_s or self._patience_s)
 
-        def worth_waiting(error: Exception) -> bool:
-            return isinstance(error, Held) and (in_vain or not self._hurried)
+        def worth_waiting(error: Exception) -> bool | float:
+            if not isinstance(error, Held) or (self._hurried and not in_vain):
+                return False
+            return TURN_S if isinstance(error, NotInTurn) else True
 
         try:
             try:
@@ -98,11 +107,13 @@ class DatabaseFile:
             if most_s is None:  # who waits less than usual cannot say that it was in vain
                 self._gave_up_at = time.monotonic()
             raise
+        finally:
+            self._turn.give_up()
         self._gave_up_at = -HELD_S
         return connection
 
     def _in_a_later_turn(
-        self, worth_waiting: Callable[[Exception], bool], patience_s: float, *, read_only: bool
+        self, worth_waiting: Callable[[Exception], bool | float], patience_s: float, *, read_only: bool
     ) -> "duckdb.DuckDBPyConnection":
         import stamina
 
@@ -195,7 +206,7 @@ class DatabaseFile:
             self._prepare = None
         try:
             if not self._turn.take():
-                raise Held(self.path, "another program of Claude Trader is at work in it")
+                raise NotInTurn(self.path, "another program of Claude Trader is at work in it")
         except OSError as error:
             if not read_only:  # where nobody can make a file, nobody writes either
                 raise unwritable(self.path, error) from None

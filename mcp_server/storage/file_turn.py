@@ -4,6 +4,9 @@ DuckDB reads a file's header before it locks the file. Where another process wri
 header, and its own write then undoes the other's: one commit in some hundred was lost by four processes that wrote as
 fast as they could. So programs of this project take turns by a lock of their own, and look whether a program that knows
 nothing of that, a shell say, has written while they opened the file.
+
+A second lock says who is next. Without it, a program that writes one transaction after another takes the turn again
+before those that wait look again, and one of them can wait in vain for as long as that goes on.
 """
 
 from pathlib import Path
@@ -20,14 +23,22 @@ class FileTurn:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = ProcessLock(path.with_name(f"{path.name}.lock"))
+        self._next = ProcessLock(path.with_name(f"{path.name}.next.lock"))
 
     def take(self) -> bool:
-        """Take the turn; False where another has it.
+        """Take the turn; False where another has it, or is next. Who asks again is next as soon as nobody else is.
 
         Raises:
-            OSError: the lock's file cannot be made.
+            OSError: a lock's file cannot be made.
         """
-        return self._lock.take()
+        if not (self._next.held or self._next.take()) or not self._lock.take():
+            return False
+        self._next.release()
+        return True
+
+    def give_up(self) -> None:
+        """Let another be next: this program asks no more."""
+        self._next.release()
 
     def leave(self) -> None:
         """Let others have their turn."""

@@ -30,6 +30,11 @@ class ProcessLock:
         self._descriptor: int | None = None
         self._packages: Any = None
 
+    @property
+    def held(self) -> bool:
+        """Whether this one holds it."""
+        return self._descriptor is not None or (self._packages is not None and self._packages.is_locked)
+
     def take(self, within_s: float = 0) -> bool:
         """Take it; return False where another holds it for so long.
 

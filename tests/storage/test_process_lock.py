@@ -40,12 +40,15 @@ def lock(path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
 
 def test_it_keeps_out_whoever_asks_the_package_until_it_is_released(path: Path, lock: ProcessLock) -> None:
     package = FileLock(path, timeout=0)
+    assert not lock.held
     assert lock.take()
+    assert lock.held
     with pytest.raises(Timeout):
         package.acquire()
     lock.release()
     with package:
         assert not lock.take()
+        assert not lock.held
     assert lock.take()
     lock.release()
     lock.release()  # which does nothing

@@ -1,6 +1,7 @@
 """Programs take turns at the database file, and none goes on from what another has just overwritten."""
 
 import threading
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from filelock import FileLock
 
 from mcp_server.errors import Retryable
 from mcp_server.storage.database import Database
-from mcp_server.storage.database_file import PATIENCE_S, DatabaseFile
+from mcp_server.storage.database_file import PATIENCE_S, TURN_S, DatabaseFile
+from mcp_server.storage.file_turn import FileTurn
 from mcp_server.storage.home import Home
 from tests.rigs.forked_script import LIMIT_S, ForkedScript
 
@@ -58,6 +60,42 @@ def test_a_program_waits_for_its_turn_and_says_who_has_it(database: Database) ->
     ):
         database.write(lambda _: None)
     assert count(database) == 0
+
+
+def test_who_has_had_a_turn_does_not_overtake_who_waits_for_one(tmp_path: Path) -> None:
+    one, other = FileTurn(tmp_path / "file"), FileTurn(tmp_path / "file")
+    assert one.take()
+    for before, after in [(one, other), (other, one), (one, other)]:
+        assert not after.take()
+        before.leave()
+        assert not before.take(), "another is next"
+        assert after.take()
+
+
+def test_who_gives_up_waiting_keeps_nobody_from_a_turn(tmp_path: Path) -> None:
+    one, other = FileTurn(tmp_path / "file"), FileTurn(tmp_path / "file")
+    assert one.take()
+    assert not other.take()
+    one.leave()
+    other.give_up()
+    assert one.take()
+
+
+def test_a_program_asks_often_for_its_turn_and_is_no_longer_next_once_it_gives_up(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sleep, slept = time.sleep, list[float]()
+
+    def noted(seconds: float) -> None:
+        slept.append(seconds)
+        sleep(seconds)
+
+    with FileLock(f"{database.path}.lock"), monkeypatch.context() as patched:
+        patched.setattr(time, "sleep", noted)
+        with pytest.raises(Retryable):
+            database.write(lambda _: None)
+    assert set(slept) == {TURN_S}
+    assert FileTurn(database.path).take()
 
 
 def test_two_databases_of_one_process_take_turns_too(database: Database) -> None:
