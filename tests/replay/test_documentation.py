@@ -1,7 +1,7 @@
 """The commands of the page on replays, as a reader types them one after the other; and what they say as JSON.
 
 In `make test` each is read by the command line, and one moment is recorded and run again. `test_estimate.py` has the
-price and its refusal, `tests/runner/test_ablation_runs.py` what is derived where a sub-agent is left out.
+price and its refusal, `tests/runner/test_recorded_requests.py` what is derived where a sub-agent is left out.
 """
 
 import gzip

@@ -8,6 +8,7 @@ the question, and is made up once. The trusted certificates are read once, and n
 migrate each (`migrating_each`).
 """
 
+import atexit
 import json
 import os
 import ssl
@@ -53,6 +54,16 @@ MOST_MADE = 64
 """So many answers of the simulated market are kept: with a present that stands still, most questions come again."""
 
 CLI_OF_TESTS = {"BUN_JSC_useJIT": "0", "BUN_JSC_useGC": "0"}
+
+
+@cache
+def shared_folder() -> Path:
+    """Return where what is made once is kept: a folder of this process, unless SHARED names one for all processes."""
+    if shared := os.environ.get(SHARED):
+        return Path(shared)
+    folder = tempfile.TemporaryDirectory(prefix="shared-by-tests-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
 
 
 def do_once() -> None:

@@ -3,7 +3,6 @@
 All of it is as the project's own code writes it, on the simulated market. Nothing is later than `now`.
 """
 
-import atexit
 import os
 import shutil
 import tempfile
@@ -36,7 +35,7 @@ from mcp_server.storage.journal.slot_rows import StoredSchedule, store_schedule
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.backtest.record import entered
 from tests.rigs import sample_strategies as strategies
-from tests.rigs.done_once import SHARED
+from tests.rigs.done_once import shared_folder
 from tests.rigs.sample_runs import EXCHANGE, enter_runs
 from tests.rigs.sample_slots import candles_of, slots_by_claude, slots_by_rules, slots_of_paused
 from tests.scoring.many_signals import fill
@@ -73,7 +72,7 @@ class SampleHome:
 
 def sample_home(root: Path, now: datetime) -> SampleHome:
     """Fill an empty home, as of a moment (aware)."""
-    with FileLock(_folder() / "sample-home.lock"):
+    with FileLock(shared_folder() / "sample-home.lock"):
         shutil.copytree(_filled(now), root, dirs_exist_ok=True, symlinks=True)
     sample = SampleHome(root, now)
     sample.process = Liveness(sample.home.running / PROCESS)
@@ -84,21 +83,11 @@ def sample_home(root: Path, now: datetime) -> SampleHome:
 @cache
 def _filled(now: datetime) -> Path:
     """Fill a home once for all processes that share the folder; homes that tests may change are copies of it."""
-    whole = _folder() / f"sample-home-{to_ms(now)}"
+    whole = shared_folder() / f"sample-home-{to_ms(now)}"
     if not whole.exists():
         with tempfile.TemporaryDirectory(dir=whole.parent) as beginning:
             _fill(Path(beginning, "home"), now).rename(whole)
     return whole
-
-
-@cache
-def _folder() -> Path:
-    """Return where homes are kept: a folder of this process's own, unless SHARED names one."""
-    if shared := os.environ.get(SHARED):
-        return Path(shared)
-    folder = tempfile.TemporaryDirectory(prefix="sample-home-")
-    atexit.register(folder.cleanup)
-    return Path(folder.name)
 
 
 def _fill(root: Path, now: datetime) -> Path:

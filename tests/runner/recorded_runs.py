@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from mcp_server.domain.outcome import Outcome
+from mcp_server.domain.strategy.run_prompts import sub_agent_prompt
 from mcp_server.domain.strategy.strategy import Strategy
 from runner.claude.cassette.cassettes import Cassette
 from runner.claude.engine import run_claude
@@ -64,3 +65,8 @@ async def run_on(
             )
         )
     return RecordedRun(outcome, *sessions)
+
+
+def prompts_of(what: Strategy) -> list[str]:
+    """Return what each sub-agent of a strategy is told at the moment of these runs."""
+    return [sub_agent_prompt(what, name, "simulated", AS_OF) for name in what.agents]

@@ -1,36 +1,26 @@
-"""Past moments replayed without a sub-agent: real SDK and CLI, a scripted model that is asked one turn a moment."""
+"""Past moments replayed without a sub-agent: real SDK and CLI, a scripted model that is asked one turn a moment.
 
-import re
+In `make test`, `test_recorded_requests.py` derives a reply of a recorded run and takes the others from it.
+"""
+
 from collections.abc import Iterator, Sequence
-from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
-from weakref import WeakValueDictionary
+from typing import Any
 
 import anyio
-import httpx2
 import pytest
 
-from mcp_server.domain.outcome import Outcome, Status
-from mcp_server.domain.strategy.run_prompts import sub_agent_prompt
+from mcp_server.domain.outcome import Status
 from mcp_server.domain.strategy.strategy import Strategy
 from runner.claude.cassette.ablation import Ablation, MomentReuse, without_agents
 from runner.claude.cassette.cassettes import Cassette
-from runner.claude.cassette.derived_reply import without_starts
-from runner.claude.proxy.answering import Answering, Send
-from runner.claude.proxy.model_request import MESSAGES, CliRequest, ModelRequest
-from runner.claude.proxy.session import Session
-from runner.claude.proxy.upstream import Upstream
-from runner.claude.recorder import ModelRecorder
-from runner.claude.recording import Proxy
 from tests.rigs.scripted_messages_api import ORCHESTRATOR, Reply, ScriptedMessagesApi, Step, answer, say, start, use
 from tests.rigs.tool_server import ToolServer
 from tests.runner.claude_runs import AS_OF, PRICE, RSI, strategy
-from tests.runner.recorded_runs import run_on
+from tests.runner.recorded_runs import prompts_of, run_on
 
 EMA = "[ema-watcher]"
 HOUR = timedelta(hours=1)
@@ -93,10 +83,6 @@ def cassette_of(folder: Path, what: Strategy) -> Cassette:
     return Cassette(folder, what.name, what.decision_version("simulated"))
 
 
-def prompts_of(what: Strategy) -> list[str]:
-    return [sub_agent_prompt(what, name, "simulated", AS_OF) for name in what.agents]
-
-
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("left_out", "rerun"),
@@ -109,7 +95,6 @@ def prompts_of(what: Strategy) -> list[str]:
 async def test_without_a_sub_agent_one_turn_is_asked_a_moment_and_a_rerun_asks_none(
     with_all: WithAll, tmp_path: Path, left_out: tuple[str, ...], *, rerun: bool
 ) -> None:
-    """In `make test`, tests below derive a reply and take the recorded ones; `tests/replay` has a run and a rerun."""
     less, kept = without_agents(three(), left_out), [name for name in NAMES if name not in left_out]
     own, ablation = cassette_of(tmp_path, less), Ablation(with_all.cassette, frozenset(left_out))
     reused, before = 2 * len(kept), len(with_all.api.requests)
@@ -159,76 +144,3 @@ async def test_an_orchestrator_that_did_not_start_all_at_once_is_asked_again(wit
     assert run.session.derived == 0
     assert run.outcome.signal is not None
     assert run.outcome.signal.signal == "HOLD"
-
-
-class Opening:
-    """The first request of the recorded moment."""
-
-    def __init__(self, with_all: WithAll) -> None:
-        self.recorded = with_all.cassette.at(AS_OF)[0]
-        self.listed = self.recorded.request["messages"][0]["content"]
-        self.without = re.sub(r',\s*"rsi-analyzer": "[^"]*"', "", self.listed)
-        assert self.without != self.listed
-
-    def request(self, task: str, **other: Any) -> dict[str, Any]:
-        """Return it with another task."""
-        own = deepcopy(dict(self.recorded.request))
-        return {**own, **other, "messages": [{"role": "user", "content": task}, *own["messages"][1:]]}
-
-
-def test_nothing_is_derived_of_a_first_reply_that_did_not_start_all(with_all: WithAll, tmp_path: Path) -> None:
-    opening, base = Opening(with_all), cassette_of(tmp_path, three())
-    reply = without_starts(opening.recorded, frozenset({EMA_AGENT}))
-    base.keep(AS_OF, replace(opening.recorded, reply=reply))
-    ablation = Ablation(base, frozenset({RSI_AGENT}))
-    assert ablation.reply(AS_OF, "new", opening.request(opening.without)) is None
-    less = without_agents(three(), [RSI_AGENT])
-    assert ablation.reuse(AS_OF, cassette_of(tmp_path, less), prompts_of(less)) == MomentReuse(0, 0, None)
-
-
-def test_what_was_recorded_with_all_is_not_asked_again(with_all: WithAll) -> None:
-    ablation = Ablation(with_all.cassette, frozenset({RSI_AGENT}))
-    for recorded in with_all.cassette.at(AS_OF):
-        assert ablation.reply(AS_OF, recorded.key, recorded.request) == recorded
-
-
-def test_nothing_is_derived_of_a_request_that_differs_in_more_than_its_sub_agents(with_all: WithAll) -> None:
-    ablation = Ablation(with_all.cassette, frozenset({RSI_AGENT}))
-    opening = Opening(with_all)
-    request, without, listed = opening.request, opening.without, opening.listed
-    assert ablation.reply(AS_OF, "new", request(without)) is not None
-    assert ablation.reply(AS_OF, "new", request(without.replace("Strategy: dip", "Strategy: dup"))) is None
-    assert ablation.reply(AS_OF, "new", request(without, model="another")) is None
-    assert ablation.reply(AS_OF + HOUR, "new", request(without)) is None
-    assert ablation.reply(AS_OF, "new", request(listed)) is None
-
-
-async def test_what_is_derived_is_marked_kept_for_a_rerun_and_told(with_all: WithAll, tmp_path: Path) -> None:
-    own, opening = cassette_of(tmp_path, less := without_agents(three(), [RSI_AGENT])), Opening(with_all)
-    ablation = Ablation(with_all.cassette, frozenset({RSI_AGENT}))
-    assert ablation.reuse(AS_OF, own, prompts_of(less)) == MomentReuse(on_cassette=4, derived=1, to_ask=1)
-    session = Session(AS_OF, tmp_path, own, "with less", reused=partial(ablation.reply, AS_OF))
-    request = CliRequest("POST", MESSAGES, [], b"{}")
-    question = ModelRequest(request, opening.request(opening.without), "new", "m", None, Decimal(0))
-    answering = Answering(session, cast(Upstream, None), httpx2.AsyncHTTPTransport(), WeakValueDictionary())
-
-    async def send(content: bytes, *, last: bool = False) -> None:
-        assert last
-
-    async def begin(*_: object) -> Send:
-        return send
-
-    derived = await answering._reused(question)
-    assert derived is not None
-    await answering._give(derived, begin)
-    assert [(one.key, one.derived_from) for one in own.at(AS_OF)] == [("new", opening.recorded.key)]
-    recorder = ModelRecorder(cast(Proxy, None), own)
-    told = recorder.accounted(Outcome(Status.ABSTAINED, error="why"), None, session, AS_OF)
-    assert told.trace is not None
-    assert told.trace["requests"]["derived"] == 1
-
-
-def test_where_nothing_is_recorded_a_whole_run_is_asked(with_all: WithAll, tmp_path: Path) -> None:
-    less = without_agents(three(), [RSI_AGENT])
-    ablation = Ablation(with_all.cassette, frozenset({RSI_AGENT}))
-    assert ablation.reuse(AS_OF + HOUR, cassette_of(tmp_path, less), prompts_of(less)) == MomentReuse(0, 0, None)

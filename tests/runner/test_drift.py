@@ -8,17 +8,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 
 from mcp_server.domain.strategy.strategy import Strategy
 from runner.claude.cassette.cassettes import Cassette, Recorded, TokenCounts
 from runner.claude.cassette.drift import MOST_CHARACTERS, MOST_LINES, explained
 from runner.claude.cassette.wire import key_of, rewritten
-from runner.claude.engine import run_claude
-from tests.rigs.scripted_messages_api import ORCHESTRATOR, ScriptedMessagesApi
-from tests.rigs.tool_server import ToolServer
-from tests.runner.claude_runs import AS_OF, KEY, PRICE, RSI, script, strategy, task
+from tests.rigs.scripted_messages_api import ORCHESTRATOR
+from tests.runner.claude_runs import AS_OF, KEY, PRICE, RSI, strategy
+from tests.runner.cli_requests import cli_requests
 
 Body = dict[str, Any]
 Record = Callable[..., Cassette]
@@ -28,9 +26,7 @@ NOW = datetime(2026, 3, 2, tzinfo=UTC)
 @pytest.fixture(scope="module")
 def asked() -> Mapping[tuple[str, int], Body]:
     """What the real CLI asks in one run of two sub-agents, by role and turn."""
-    with ScriptedMessagesApi(script()) as api, ToolServer() as server:
-        anyio.run(run_claude, task(api.url, server.url))
-        bodies = {(request.role, request.turn): dict(request.body) for request in api.requests}
+    bodies = {(request.role, request.turn): dict(request.body) for request in cli_requests()}
     return {key: rewritten(body, AS_OF, "/nowhere") for key, body in bodies.items()}
 
 
@@ -84,7 +80,8 @@ def answered(body: Body, *contents: Any, is_error: bool = False) -> Body:
     body = deepcopy(body)
     blocks = next(message["content"] for message in body["messages"][1:] if message["role"] == "user")
     for block, content in zip(blocks, contents, strict=True):
-        block |= {"content": content, "is_error": is_error}
+        own_words = "".join(block["content"].partition("\n\n<system-reminder>")[1:])
+        block |= {"content": content + own_words, "is_error": is_error}
     return body
 
 
@@ -114,11 +111,8 @@ def test_another_model_is_named_and_not_told_again_in_the_words_of_the_cli(
     asked: Mapping[Any, Body], record: Record
 ) -> None:
     body = deepcopy(asked[ORCHESTRATOR, 0])
-    words = body["messages"][1]["content"][0]
-    words["text"], changed = re.subn(
-        "powered by the model named .*", "powered by the model named Haiku 9.", words["text"]
-    )
-    assert changed == 1
+    (words,) = (block for block in body["messages"][0]["content"] if "powered by the model named" in block["text"])
+    words["text"] = re.sub("powered by the model named .*", "powered by the model named Haiku 9.", words["text"])
     body["model"] = "claude-haiku-9"
     model = asked[ORCHESTRATOR, 0]["model"]
     assert explain(body, record(asked.values())) == [f"The model of the orchestrator: {model} → claude-haiku-9."]

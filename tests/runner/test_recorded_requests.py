@@ -1,29 +1,44 @@
-"""The real CLI through the recording proxy: what the API is asked, and that nobody is asked for it again."""
+"""The real CLI through the recording proxy: what the API is asked, and that nobody is asked for it again.
+
+Nor is a replay without one of the sub-agents: its first reply is derived, and what the others said is taken over.
+"""
 
 import json
 import re
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from platform import release
 from tempfile import gettempdir
+from typing import Any, cast
+from weakref import WeakValueDictionary
 
 import anyio
+import httpx2
 import psutil
 import pytest
 
-from mcp_server.domain.outcome import Status
+from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.domain.strategy.strategy import Strategy
+from runner.claude.cassette.ablation import Ablation, MomentReuse, without_agents
 from runner.claude.cassette.cassettes import Cassette
+from runner.claude.cassette.derived_reply import without_starts
+from runner.claude.proxy.answering import Answering, Send
+from runner.claude.proxy.model_request import MESSAGES, CliRequest, ModelRequest
 from runner.claude.proxy.reply_cost import live_share
-from runner.claude.recording import NO_CREDENTIAL
+from runner.claude.proxy.session import Session
+from runner.claude.proxy.upstream import Upstream
+from runner.claude.recorder import ModelRecorder
+from runner.claude.recording import NO_CREDENTIAL, Proxy
 from tests.rigs.processes import command_line
 from tests.rigs.scripted_messages_api import ORCHESTRATOR, Request, ScriptedMessagesApi, Step
 from tests.rigs.tool_server import ToolServer
 from tests.runner.claude_runs import AS_OF, KEY, PRICE, RSI, script, strategy
-from tests.runner.recorded_runs import RecordedRun, run_on
+from tests.runner.recorded_runs import RecordedRun, prompts_of, run_on
 
 LONG = pytest.mark.long
 MODELS = (
@@ -146,9 +161,11 @@ def test_a_credential_reaches_the_api_and_nothing_else(twice: Twice) -> None:
     assert twice.repeated.session.environment[twice.credential] == NO_CREDENTIAL
 
 
+@LONG
 async def test_only_what_is_missing_is_asked_for_and_paid(
     twice: Twice, tool_server: ToolServer, tmp_path: Path
 ) -> None:
+    """In `make test`, `test_recording.py` asks for a reply once, and `test_live_share.py` has what a run has paid."""
     cassette = replace(twice.cassette, root=tmp_path)
     replies = twice.cassette.at(AS_OF)
     for recorded in replies[:-1]:
@@ -164,3 +181,85 @@ async def test_only_what_is_missing_is_asked_for_and_paid(
     assert live_share(account, again.session.usages) == twice.recorded.outcome.cost_usd / 6  # equal tokens each
     assert again.outcome.cost_usd == twice.recorded.outcome.cost_usd / 6
     assert again.outcome.recorded_usd == twice.recorded.outcome.cost_usd
+
+
+PRICE_AGENT, RSI_AGENT = "price-monitor", "rsi-analyzer"
+HOUR = timedelta(hours=1)
+
+
+class Opening:
+    """The first request of the recorded moment."""
+
+    def __init__(self, twice: Twice) -> None:
+        self.recorded = twice.cassette.at(AS_OF)[0]
+        self.content = self.recorded.request["messages"][0]["content"]
+        self.listed: str = self.content if isinstance(self.content, str) else self.content[-1]["text"]
+        self.without = re.sub(r',\s*"rsi-analyzer": "[^"]*"', "", self.listed)
+        assert self.without != self.listed
+
+    def request(self, task: str, **other: Any) -> dict[str, Any]:
+        """Return it with another task."""
+        own = deepcopy(dict(self.recorded.request))
+        content = task if isinstance(self.content, str) else [*self.content[:-1], {**self.content[-1], "text": task}]
+        return {**own, **other, "messages": [{"role": "user", "content": content}, *own["messages"][1:]]}
+
+
+def test_nothing_is_derived_of_a_first_reply_that_did_not_start_all(twice: Twice, tmp_path: Path) -> None:
+    opening, base = Opening(twice), replace(twice.cassette, root=tmp_path)
+    reply = without_starts(opening.recorded, frozenset({PRICE_AGENT}))
+    base.keep(AS_OF, replace(opening.recorded, reply=reply))
+    ablation = Ablation(base, frozenset({RSI_AGENT}))
+    assert ablation.reply(AS_OF, "new", opening.request(opening.without)) is None
+    less = without_agents(twice.what, [RSI_AGENT])
+    assert ablation.reuse(AS_OF, replace(twice.cassette, root=tmp_path), prompts_of(less)) == MomentReuse(0, 0, None)
+
+
+def test_what_was_recorded_twice_is_not_asked_again(twice: Twice) -> None:
+    ablation = Ablation(twice.cassette, frozenset({RSI_AGENT}))
+    for recorded in twice.cassette.at(AS_OF):
+        assert ablation.reply(AS_OF, recorded.key, recorded.request) == recorded
+
+
+def test_nothing_is_derived_of_a_request_that_differs_in_more_than_its_sub_agents(twice: Twice) -> None:
+    ablation = Ablation(twice.cassette, frozenset({RSI_AGENT}))
+    opening = Opening(twice)
+    request, without, listed = opening.request, opening.without, opening.listed
+    assert ablation.reply(AS_OF, "new", request(without)) is not None
+    assert ablation.reply(AS_OF, "new", request(without.replace("Strategy: dip", "Strategy: dup"))) is None
+    assert ablation.reply(AS_OF, "new", request(without, model="another")) is None
+    assert ablation.reply(AS_OF + HOUR, "new", request(without)) is None
+    assert ablation.reply(AS_OF, "new", request(listed)) is None
+
+
+async def test_what_is_derived_is_marked_kept_for_a_rerun_and_told(twice: Twice, tmp_path: Path) -> None:
+    own, opening = replace(twice.cassette, root=tmp_path), Opening(twice)
+    less = without_agents(twice.what, [RSI_AGENT])
+    ablation = Ablation(twice.cassette, frozenset({RSI_AGENT}))
+    assert ablation.reuse(AS_OF, own, prompts_of(less)) == MomentReuse(on_cassette=2, derived=1, to_ask=1)
+    session = Session(AS_OF, tmp_path, own, "with less", reused=partial(ablation.reply, AS_OF))
+    request = CliRequest("POST", MESSAGES, [], b"{}")
+    question = ModelRequest(request, opening.request(opening.without), "new", "m", None, Decimal(0))
+    answering = Answering(session, cast(Upstream, None), httpx2.AsyncHTTPTransport(), WeakValueDictionary())
+
+    async def send(content: bytes, *, last: bool = False) -> None:
+        assert last
+
+    async def begin(*_: object) -> Send:
+        return send
+
+    derived = await answering._reused(question)
+    assert derived is not None
+    await answering._give(derived, begin)
+    assert [(one.key, one.derived_from) for one in own.at(AS_OF)] == [("new", opening.recorded.key)]
+    recorder = ModelRecorder(cast(Proxy, None), own)
+    told = recorder.accounted(Outcome(Status.ABSTAINED, error="why"), None, session, AS_OF)
+    assert told.trace is not None
+    assert told.trace["requests"]["derived"] == 1
+
+
+def test_where_nothing_is_recorded_a_whole_run_is_asked(twice: Twice, tmp_path: Path) -> None:
+    less = without_agents(twice.what, [RSI_AGENT])
+    ablation = Ablation(twice.cassette, frozenset({RSI_AGENT}))
+    assert ablation.reuse(AS_OF + HOUR, replace(twice.cassette, root=tmp_path), prompts_of(less)) == MomentReuse(
+        0, 0, None
+    )

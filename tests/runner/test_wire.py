@@ -7,68 +7,19 @@ elements of one, and in elements among the user's blocks and behind a tool's ans
 import copy
 import json
 import re
-import threading
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
-import anyio
 import pytest
 
 from runner.claude.cassette.wire import Body, canonical, cutoff_of, key_of, own_words, rewritten, shows_date
-from runner.claude.engine import run_claude
-from tests.rigs.scripted_messages_api import ORCHESTRATOR, Held, Request, ScriptedMessagesApi, Step, say
-from tests.rigs.tool_server import ToolServer
-from tests.runner.claude_runs import AS_OF, CALCULATE_RSI, GET_PRICE, PRICE, script, strategy, task
+from tests.rigs.scripted_messages_api import ORCHESTRATOR, Request
+from tests.runner.claude_runs import AS_OF, PRICE
+from tests.runner.cli_requests import TURNED, cli_requests
 
 CUTOFFS = {"claude-opus-5-5": "2026-06", "claude-sonnet-5": "2026-01", "claude-sonnet-4-5": "2025-01"}
-TURNED = "claude-sonnet-4-5"
-"""For it the CLI puts what it has to say behind the report that comes last, whichever that is.
-
-`make test` looks at requests for this one, and `test_recorded_requests.py` at those of another.
-"""
-
-
-class Recorded(dict[tuple[str, int], list[Request]]):
-    """All requests of a run, by its model and by which sub-agent reports last; each run is made when it is first
-    looked at.
-    """
-
-    def __missing__(self, which: tuple[str, int]) -> list[Request]:
-        self[which] = anyio.run(requests_of, *which)
-        return self[which]
-
-
-async def requests_of(model: str, late: int) -> list[Request]:
-    other_reported = threading.Event()
-    reports: list[Step] = [say("It costs 42.5."), say("The RSI is 28.5.")]
-    reports[late] = Held(say(("It costs 42.5.", "The RSI is 28.5.")[late]), other_reported)
-    steps = script(price=(GET_PRICE, reports[0]), rsi=(CALCULATE_RSI, reports[1]))
-    with ToolServer() as server, ScriptedMessagesApi(steps) as api:
-        what = task(api.url, server.url, strategy(model=model), on_event=lambda line: reported(line, other_reported))
-        outcome = await run_claude(what)
-    assert outcome.error is None
-    return api.requests
-
-
-def reported(line: str, seen: threading.Event) -> None:
-    if line.endswith(" reported"):
-        seen.set()
-
-
-RECORDED = Recorded()
-
-
-class Asked(dict[str, list[Request]]):
-    """All requests of one run, for each of the models."""
-
-    def __missing__(self, model: str) -> list[Request]:
-        return RECORDED[model, 1]
-
-
-@pytest.fixture(scope="module")
-def asked() -> dict[str, list[Request]]:
-    return Asked()
+"""`make test` looks at requests for `TURNED`, and `test_recorded_requests.py` at those of another."""
 
 
 @pytest.fixture(params=[pytest.param(model, marks=[] if model == TURNED else [pytest.mark.long]) for model in CUTOFFS])
@@ -105,17 +56,15 @@ def replaced(value: Any, before: str, after: str) -> Any:
     return json.loads(text.replace(json.dumps(before)[1:-1], json.dumps(after)[1:-1]))
 
 
-def test_the_argument_is_never_changed(asked: dict[str, list[Request]], model: str) -> None:
-    for request in asked[model]:
+def test_the_argument_is_never_changed(model: str) -> None:
+    for request in cli_requests(model):
         body = copy.deepcopy(dict(request.body))
         key_of(forwarded(body))
         assert body == request.body
 
 
-def test_a_rewritten_request_tells_the_as_ofs_day_and_nothing_of_this_machine(
-    asked: dict[str, list[Request]], model: str
-) -> None:
-    for request in asked[model]:
+def test_a_rewritten_request_tells_the_as_ofs_day_and_nothing_of_this_machine(model: str) -> None:
+    for request in cli_requests(model):
         before, after = json.dumps(request.body), json.dumps(forwarded(request.body))
         session = json.loads(request.body["metadata"]["user_id"])["session_id"]
         here = (folder_of(request.body), day_of(request.body))
@@ -127,8 +76,8 @@ def test_a_rewritten_request_tells_the_as_ofs_day_and_nothing_of_this_machine(
         assert session not in json.dumps(forwarded(request.body)["messages"])
 
 
-def test_nothing_but_that_is_rewritten(asked: dict[str, list[Request]], model: str) -> None:
-    for request in asked[model]:
+def test_nothing_but_that_is_rewritten(model: str) -> None:
+    for request in cli_requests(model):
         back = forwarded(request.body)
         back = replaced(back, "Today's date is 2026-03-01", f"Today's date is {day_of(request.body)}")
         back = replaced(back, "directory: /claude-trader", f"directory: {folder_of(request.body)}/cwd")
@@ -137,12 +86,12 @@ def test_nothing_but_that_is_rewritten(asked: dict[str, list[Request]], model: s
         assert replaced(back, "OS Version: Linux\n", f"OS Version: {kernel[1]}\n") == request.body
 
 
-def test_the_cutoff_is_read_where_the_cli_states_it(asked: dict[str, list[Request]], model: str) -> None:
-    assert {cutoff_of(own_words(request.body)) for request in asked[model]} == {CUTOFFS[model]}
+def test_the_cutoff_is_read_where_the_cli_states_it(model: str) -> None:
+    assert {cutoff_of(own_words(request.body)) for request in cli_requests(model)} == {CUTOFFS[model]}
 
 
-def test_a_cutoff_that_is_not_stated_or_that_others_state_is_none(asked: dict[str, list[Request]], model: str) -> None:
-    body = last(asked[model])
+def test_a_cutoff_that_is_not_stated_or_that_others_state_is_none(model: str) -> None:
+    body = last(cli_requests(model))
     month = re.search(r" Assistant knowledge cutoff is \w+ \d+\.", json.dumps(body))
     assert month is not None
     without = replaced(body, month[0], "")
@@ -152,8 +101,8 @@ def test_a_cutoff_that_is_not_stated_or_that_others_state_is_none(asked: dict[st
     assert cutoff_of(own_words(without)) is None
 
 
-def test_who_copies_the_clis_words_makes_no_model_look_cleaner(asked: dict[str, list[Request]], model: str) -> None:
-    body = last(asked[model])
+def test_who_copies_the_clis_words_makes_no_model_look_cleaner(model: str) -> None:
+    body = last(cli_requests(model))
     for month, expected in [("March 2024", CUTOFFS[model]), ("May 2028", "2028-05"), ("March 0024", CUTOFFS[model])]:
         words = f"<system-reminder>\nAssistant knowledge cutoff is {month}.\n</system-reminder>"
         told = {**body, "messages": [{"role": "user", "content": words}, *body["messages"]]}
@@ -182,36 +131,50 @@ def _with_news_of_the_date(body: Body) -> Body:
     return {**body, "messages": [*body["messages"], {"role": "system", "content": [{"type": "text", "text": news}]}]}
 
 
-def test_what_differs_between_equal_runs_is_not_in_the_key(asked: dict[str, list[Request]], model: str) -> None:
-    body = last(asked[model])
+def test_what_differs_between_equal_runs_is_not_in_the_key(model: str) -> None:
+    body = last(cli_requests(model))
     for what, other in varied(body):
         assert other != body, what
         assert key_of(forwarded(other)) == key_of(forwarded(body)), what
 
 
-def test_the_news_that_the_date_has_changed_is_not_forwarded(asked: dict[str, list[Request]]) -> None:
-    for requests in asked.values():
-        body = last(requests)
-        assert forwarded(_with_news_of_the_date(body)) == forwarded(body)
-        news = {
-            "role": "user",
-            "content": "<system-reminder>\nThe date has changed. Today's date is now 2026-12-01.\n</system-reminder>",
-        }
-        assert forwarded({**body, "messages": [*body["messages"], news]}) == forwarded(body)
+def test_the_news_that_the_date_has_changed_is_not_forwarded(model: str) -> None:
+    body = last(cli_requests(model))
+    assert forwarded(_with_news_of_the_date(body)) == forwarded(body)
+    news = "<system-reminder>\nThe date has changed. Today's date is now 2026-12-01.\n</system-reminder>"
+    told = [*body["messages"], {"role": "user", "content": news}]
+    assert forwarded({**body, "messages": told}) == forwarded(body)
 
 
-def test_the_order_in_which_sub_agents_reported_is_not_in_the_key() -> None:
-    bodies = [last(RECORDED[TURNED, late]) for late in (0, 1)]
-    orders = [
-        [block["tool_use_id"] for message in body["messages"] for block in message["content"] if "tool_use_id" in block]
-        for body in bodies
+def results_of(body: Body) -> list[str]:
+    """Return the calls that are answered, in the order of their answers."""
+    return [
+        block["tool_use_id"] for message in body["messages"] for block in message["content"] if "tool_use_id" in block
     ]
-    assert orders[0] == orders[1][::-1]
-    assert key_of(forwarded(bodies[0])) == key_of(forwarded(bodies[1]))
 
 
-def test_which_answer_belongs_to_which_call_is_in_the_key(asked: dict[str, list[Request]], model: str) -> None:
-    body = last(asked[model])
+def turned(body: Body) -> Body:
+    """Return a request of sub-agents that reported the other way round: what the CLI adds stays at the end."""
+    *earlier, answers = json.loads(json.dumps(body))["messages"]
+    first, second = answers["content"]
+    own_words = [block for block in second["content"] if "</system-reminder>" in block["text"]]
+    second["content"] = [block for block in second["content"] if block not in own_words]
+    first["content"] += own_words
+    first["cache_control"] = second.pop("cache_control")
+    return {**body, "messages": [*earlier, {**answers, "content": [second, first]}]}
+
+
+@pytest.mark.parametrize("again", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_the_order_in_which_sub_agents_reported_is_not_in_the_key(*, again: bool) -> None:
+    """A run in which they report the other way round is one more run of the CLI; its answers may be turned instead."""
+    body = last(cli_requests(late=1))
+    other = last(cli_requests(late=0)) if again else turned(body)
+    assert results_of(body) == results_of(other)[::-1]
+    assert key_of(forwarded(body)) == key_of(forwarded(other))
+
+
+def test_which_answer_belongs_to_which_call_is_in_the_key(model: str) -> None:
+    body = last(cli_requests(model))
     swapped = replaced(
         replaced(replaced(body, "It costs 42.5.", "@"), "The RSI is 28.5.", "It costs 42.5."), "@", "The RSI is 28.5."
     )
@@ -243,10 +206,8 @@ def other_leaf(leaf: Any) -> Any:
 
 
 @pytest.mark.parametrize("role", [ORCHESTRATOR, PRICE])
-def test_each_line_and_each_other_leaf_of_a_request_is_in_the_key(
-    asked: dict[str, list[Request]], model: str, role: str
-) -> None:
-    body = forwarded(last(asked[model], role))
+def test_each_line_and_each_other_leaf_of_a_request_is_in_the_key(model: str, role: str) -> None:
+    body = forwarded(last(cli_requests(model), role))
     key, unchanged, lines = key_of(body), [], []
     for path, leaf in leaves(body):
         if key_of(changed(body, path, other_leaf(leaf))) == key:
@@ -264,10 +225,8 @@ def test_each_line_and_each_other_leaf_of_a_request_is_in_the_key(
 
 
 @pytest.mark.parametrize("role", [ORCHESTRATOR, PRICE])
-def test_each_number_in_the_texts_of_a_request_is_in_the_key(
-    asked: dict[str, list[Request]], model: str, role: str
-) -> None:
-    body = forwarded(last(asked[model], role))
+def test_each_number_in_the_texts_of_a_request_is_in_the_key(model: str, role: str) -> None:
+    body = forwarded(last(cli_requests(model), role))
     key = key_of(body)
     for path, leaf in leaves({name: body[name] for name in ("messages", "system")}):
         for number in re.finditer(r"\d+", leaf if isinstance(leaf, str) else ""):
@@ -277,8 +236,8 @@ def test_each_number_in_the_texts_of_a_request_is_in_the_key(
             assert (key_of(changed(body, path, other)) == key) == left_out, line
 
 
-def test_what_is_added_to_or_taken_from_a_request_is_in_the_key(asked: dict[str, list[Request]], model: str) -> None:
-    body = forwarded(last(asked[model]))
+def test_what_is_added_to_or_taken_from_a_request_is_in_the_key(model: str) -> None:
+    body = forwarded(last(cli_requests(model)))
     key = key_of(body)
     for name in body:
         if name != "metadata":
@@ -290,8 +249,8 @@ def test_what_is_added_to_or_taken_from_a_request_is_in_the_key(asked: dict[str,
     assert key_of({**body, "metadata": {**body["metadata"], "more": 1}}) != key
 
 
-def test_the_same_words_of_others_are_neither_rewritten_nor_left_out(asked: dict[str, list[Request]]) -> None:
-    body = last(asked[TURNED])
+def test_the_same_words_of_others_are_neither_rewritten_nor_left_out() -> None:
+    body = last(cli_requests())
     words = f"Today's date is {day_of(body)}.\n\nUSD budget: $0.1/$0.5; $0.4 remaining\n - OS Version: Linux 1"
     said = [
         {"role": "assistant", "content": [{"type": "text", "text": words}]},
@@ -311,8 +270,8 @@ def test_the_same_words_of_others_are_neither_rewritten_nor_left_out(asked: dict
         assert key_of(forwarded(other)) != key_of(forwarded(told))
 
 
-def test_a_report_that_copies_the_footer_of_an_agent_stays_in_the_key(asked: dict[str, list[Request]]) -> None:
-    body = last(asked[TURNED])
+def test_a_report_that_copies_the_footer_of_an_agent_stays_in_the_key() -> None:
+    body = last(cli_requests())
     fake = "  agentId: a1\n  <usage>tool_uses: 1\n  duration_ms: 5</usage>"  # the CLI indents each line of a report
     told = replaced(body, "  It costs 42.5.", f"  It costs 42.5.\n{fake}")
     assert key_of(forwarded(replaced(told, "duration_ms: 5<", "duration_ms: 6<"))) != key_of(forwarded(told))
@@ -348,22 +307,20 @@ def test_a_day_of_one_digit_is_seen(written: str) -> None:
     assert not shows_date([f"It is {written}."], date(2026, 5, 13))
 
 
-def test_the_days_of_a_real_request_are_the_clis_and_then_the_as_ofs(
-    asked: dict[str, list[Request]], model: str
-) -> None:
-    for request in asked[model]:
+def test_the_days_of_a_real_request_are_the_clis_and_then_the_as_ofs(model: str) -> None:
+    for request in cli_requests(model):
         today = date.fromisoformat(day_of(request.body))
         assert shows_date(own_words(request.body), today)
         assert not shows_date(own_words(forwarded(request.body)), today)
         assert shows_date(own_words(forwarded(request.body)), date(2026, 3, 1))
 
 
-def test_the_as_ofs_day_is_that_of_utc(asked: dict[str, list[Request]]) -> None:
+def test_the_as_ofs_day_is_that_of_utc() -> None:
     late = datetime.fromisoformat("2026-03-01T22:30:00-05:00")
-    assert "Today's date is 2026-03-02." in json.dumps(forwarded(last(asked[TURNED]), late))
+    assert "Today's date is 2026-03-02." in json.dumps(forwarded(last(cli_requests()), late))
 
 
-def test_what_the_cli_put_into_a_file_of_its_folder_is_the_same_elsewhere(asked: dict[str, list[Request]]) -> None:
+def test_what_the_cli_put_into_a_file_of_its_folder_is_the_same_elsewhere() -> None:
     def told(body: Body, folder: str, session: str) -> Body:
         named = re.sub(r"[^A-Za-z0-9]", "-", f"{folder}/cwd")
         file = f"{folder}/config/projects/{named}/{session}/tool-results/toolu_4.txt"
@@ -372,15 +329,15 @@ def test_what_the_cli_put_into_a_file_of_its_folder_is_the_same_elsewhere(asked:
         user = {"user_id": json.dumps({"device_id": "1", "session_id": session})}
         return {**moved, "metadata": user, "messages": [*moved["messages"], {"role": "user", "content": [answer]}]}
 
-    body = last(asked[TURNED])
+    body = last(cli_requests())
     one = told(body, "/tmp/claude-trader-one", "29a475d5-2e76-4e71-91fd-eb316836befd")  # noqa: S108
     other = told(body, "/var/x_y/claude-trader-2", "08bfac91-6edc-4f73-92e2-6e2f66dc665f")
     assert key_of(forwarded(one)) == key_of(forwarded(other))
     assert "/claude-trader/config/projects/-claude-trader/" in json.dumps(forwarded(other))
 
 
-def test_a_canonical_request_is_canonical(asked: dict[str, list[Request]], model: str) -> None:
-    for request in asked[model]:
+def test_a_canonical_request_is_canonical(model: str) -> None:
+    for request in cli_requests(model):
         once = canonical(forwarded(request.body))
         assert canonical(once) == once
         assert key_of(once) == key_of(forwarded(request.body))
