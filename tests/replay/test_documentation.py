@@ -28,7 +28,7 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.cli.app import app
-from runner.replay import moments
+from runner.replay import course, moments
 from tests.rigs.loopback import served
 from tests.rigs.replays import MODEL, Prices
 from tests.rigs.scripted_messages_api import Reply, Request, ScriptedMessagesApi, answer, start
@@ -291,10 +291,16 @@ def test_the_rules_of_a_strategy_are_the_twin_also_where_a_sub_agent_is_left_out
 
 
 def test_a_moment_that_the_model_may_know_the_sequel_of_is_refused_with_the_first_clean_one(
-    recorded: Reader,
+    recorded: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """`cutoffs_of` asks the agent CLI, as in the test above."""
+
+    async def cutoffs(*_: object) -> dict[str, str | None]:
+        return {MODEL: "2025-01"}
+
+    monkeypatch.setattr(course, "cutoffs_of", cutoffs)
     asked = len(recorded.prices.costs)
     done = recorded.types("replay", NAME, "--from", "2024-06-01", "--to", "2024-06-02", "--max-usd", "5")
     assert (done.code, done.out, len(recorded.prices.costs)) == (2, "", asked)
-    assert "The first clean moment is 20" in done.err
+    assert "The first clean moment is 2025-03-03 00:00 UTC" in done.err
     assert "--contaminated" in done.err

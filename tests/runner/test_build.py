@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import anyio
 import psutil
 import pytest
 from claude_agent_sdk import ResultMessage
@@ -21,12 +22,13 @@ from mcp_server.app import tool_files
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.home import Home, examples_folder
-from mcp_server.storage.strategies.folders import StrategyFolders
+from mcp_server.storage.strategies.folders import NOTHING, StrategyFolders
 from runner.build import outcome
 from runner.claude import builder
 from runner.claude.build_prompt import instructions
 from runner.claude.builder import BuildTask
 from runner.claude.building import Building
+from runner.claude.cli_folder import cli_folder
 from runner.cli.show_build import designed
 from tests.acceptance.test_http import serving
 from tests.rigs.processes import left
@@ -270,10 +272,14 @@ def named(name: str, *, written: dict[str, Any] = CONFIG, **other: Any) -> Reply
 COSTLY = {"input_tokens": 400_000, "output_tokens": 50_000}
 
 
+@pytest.mark.long
 def test_with_yes_nobody_is_asked_and_it_writes_one_strategy_and_never_over_one_that_it_has_not_written(
     trader: Command, home: Path
 ) -> None:
-    """It writes that one several times; what was written before the budget was spent stays."""
+    """It writes that one several times; what was written before the budget was spent stays.
+
+    In `make test`, the next tests have what is admitted and what is said at the end.
+    """
     folders = StrategyFolders(Home(home), examples_folder())
     mine = parse_strategy("mine", {**CONFIG, "description": "by hand"}, None)
     folders.write(mine)
@@ -313,6 +319,70 @@ def test_with_yes_nobody_is_asked_and_it_writes_one_strategy_and_never_over_one_
     assert "This design writes 'one', and a design writes one strategy." in done.err
     run = trader("run", "one", "--json")
     assert run.code == 0, run
+
+
+def test_it_writes_one_strategy_and_never_over_one_that_it_has_not_written() -> None:
+    building = Building()
+
+    def admitted(name: str, **more: Any) -> Any:
+        return building.admit(name, {"strategy_name": name, "config": CONFIG, **more})
+
+    def replaces(name: str, **more: Any) -> str:
+        version: str = admitted(name, **more)["replaces"]
+        return version
+
+    assert replaces("mine", dry_run=True) == replaces("mine", replaces="abc", dry_run=True) == NOTHING
+    assert replaces("one", replaces="abc") == NOTHING, "the server then writes over nothing"
+    assert admitted("two", dry_run="false") == (
+        "This design writes 'one', and a design writes one strategy. Write 'one' again, or end."
+    )
+    building.called("one", "write_strategy", {"strategy_name": "one"})
+    building.checked("one", json.dumps({"written": True, "name": "one", "version": "v1", "findings": []}))
+    assert replaces("one") == "v1"
+    assert replaces("three", dry_run=True) == NOTHING
+    assert "writes one strategy" in admitted("three")
+
+
+def test_a_write_that_was_refused_is_none_and_another_name_may_be_taken() -> None:
+    building = Building()
+    building.admit("a", {"strategy_name": "mine"})
+    building.called("a", "write_strategy", {"strategy_name": "mine"})
+    building.checked("a", "There is a strategy 'mine' already.")
+    assert isinstance(building.admit("b", {"strategy_name": "other"}), dict)
+
+
+def test_what_was_written_before_the_budget_was_spent_stays_with_its_own_findings(home: Path) -> None:
+    folders, building = StrategyFolders(Home(home), examples_folder()), Building()
+    folders.write(strategy := parse_strategy("one", CONFIG, None))
+    for call, answer in (
+        ("written", {"written": True, "name": "one", "version": strategy.version, "replaced": "v0", "findings": []}),
+        ("checked", {"written": False, "findings": [["error", "rules.buy", "unknown column", "Mend it."]]}),
+    ):
+        building.called(call, "write_strategy", {"strategy_name": "one"})
+        building.checked(call, json.dumps({"engine": "rules", "schedule": "4h", **answer}))
+    building.ended("error_max_budget_usd", "", 0.6, Decimal("0.5"))
+    result = outcome(building, folders)
+    assert (result["status"], result["name"], result["findings"]) == ("written", "one", [])
+    assert result["why"] == "The budget of 0.5 USD was spent. Give more with --budget."
+    assert (result["run"], result["backtest"]) == ("claude-trader run one", "claude-trader backtest one")
+    shown = as_shown(result)
+    assert ", in place of version v0" in shown
+    assert "Note: The budget of 0.5 USD was spent." in shown
+
+
+def test_with_yes_no_person_can_be_asked_and_the_budget_is_the_clis() -> None:
+    own = BuildTask(
+        IDEA, "http://127.0.0.1:9", None, "simulated", {"get_price": True, "write_strategy": False}, {},
+        Decimal("0.37"), None, None, lambda _, __: None,
+    )  # fmt: skip
+    with cli_folder() as folder:
+        options = builder._options(own, Building(), folder, cast(anyio.CancelScope, None), [])
+    assert options.max_budget_usd == 0.37
+    assert [*cast(dict[str, Any], options.mcp_servers)] == ["trader"]
+    assert options.allowed_tools == ["mcp__trader__get_price", "mcp__trader__write_strategy"]
+    (guard,) = (options.hooks or {})["PreToolUse"]
+    assert guard.matcher == "mcp__trader__write_strategy"
+    assert "what you assumed" in str(options.system_prompt)
 
 
 @pytest.mark.long

@@ -26,6 +26,7 @@ from runner.claude.recording import Proxy
 from runner.claude.session import require_claude
 from runner.claude.transcript import Transcript
 from tests.rigs.processes import children, command_line
+from tests.rigs.recording_proxy import recording_proxy
 from tests.rigs.scripted_messages_api import (
     ORCHESTRATOR,
     Fail,
@@ -36,7 +37,6 @@ from tests.rigs.scripted_messages_api import (
     answer,
     say,
     start,
-    use,
 )
 from tests.rigs.tool_server import ToolServer
 from tests.runner.claude_runs import (
@@ -74,6 +74,7 @@ class _GoodRun:
     api: ScriptedMessagesApi
     server: ToolServer
     told: list[str]
+    proxied: list[str]
 
     @property
     def trace(self) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def good() -> _GoodRun:
     """One run that ends well, for every test that only looks at it.
 
     Its orchestrator first starts agents that are not declared, and in the end says 0.85 where 85 is meant. A path is in
-    each of its texts, and the server asks for a token.
+    each of its texts, the server asks for a token, and the operator has set a proxy.
     """
     told: list[str] = []
     agents = strategy().agents_json()
@@ -96,10 +97,19 @@ def good() -> _GoodRun:
     others = Reply(calls=[start(name, "x") for name in ("Explore", "general-purpose", "claude", "_orchestrator")])
     answers = [answer({**GOOD_ANSWER, "confidence": confidence}) for confidence in (0.85, 85)]
     steps = script([others, START_BOTH, *answers])
-    with ToolServer(token=ADMISSION) as server, ScriptedMessagesApi(steps) as api:
+    with (
+        ToolServer(token=ADMISSION) as server,
+        ScriptedMessagesApi(steps) as api,
+        recording_proxy() as proxy,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name in ("recording", "cassette.cassettes", "proxy.answering"):
+            patch.setitem(sys.modules, f"runner.claude.{name}", None)  # an import of it fails
+        for name, value in proxy.variables.items():
+            patch.setenv(name, value)
         own = task(api.url, server.url, what, on_event=told.append, server_token=ADMISSION)
         outcome = anyio.run(run_claude, own)
-    return _GoodRun(outcome, api, server, told)
+    return _GoodRun(outcome, api, server, told, proxy.seen)
 
 
 def test_two_sub_agents_report_and_one_signal_comes_of_it(good: _GoodRun) -> None:
@@ -110,6 +120,13 @@ def test_two_sub_agents_report_and_one_signal_comes_of_it(good: _GoodRun) -> Non
     assert outcome.signal.data == {"sub_agent_results": GOOD_ANSWER["sub_agent_results"]}
     assert outcome.signal.price is None
     assert {"price-monitor: get_price(BTC/USDT)", "price-monitor reported", "rsi-analyzer reported"} <= set(good.told)
+
+
+def test_a_run_of_now_goes_through_no_proxy(good: _GoodRun) -> None:
+    """Neither the recording one, of which nothing can be imported, nor the operator's."""
+    assert good.outcome.status is Status.SUCCESS
+    assert good.proxied == []
+    assert "requests" not in good.trace
 
 
 def test_every_request_to_the_server_carries_the_as_of_time(good: _GoodRun) -> None:
@@ -245,78 +262,24 @@ async def test_what_is_not_proven_is_abstained(server: ToolServer, steps: dict[s
         assert outcome.trace["orchestrator"]["raw_answer"] == "I think you should buy."
 
 
-FORBIDDEN = Reply(
-    calls=[
-        *use("mcp__trader__write_strategy", {"strategy_name": "x"}).calls,
-        *use("mcp__trader__calculate_rsi", {"symbol": "BTC/USDT"}).calls,
-        *use("Bash", {"command": "true"}).calls,
-        *use("Agent", {"description": "x", "prompt": "x", "subagent_type": "inventing"}).calls,
-    ]
-)
-
-
-@pytest.fixture(scope="module")
-def wanting() -> _GoodRun:
-    """A run in which one sub-agent is never started, and none of the others reports what counts."""
-    names = ("absent", "inventing", "unlucky", "failing", "endless", "forbidden")
-    agents = {name: {"description": "d", "prompt": f"[{name}]", "tools": ["get_price"]} for name in names}
-    steps: dict[str, Sequence[Step]] = {
-        ORCHESTRATOR: [Reply(calls=[start(name, "BTC/USDT") for name in names[1:]]), answer(GOOD_ANSWER)],
-        "[inventing]": [say("It costs 42.")],
-        "[unlucky]": [use("mcp__trader__get_price", {"symbol": "NONE/USDT"}), say("It costs 42.")],
-        "[failing]": [GET_PRICE, Fail(529)],
-        "[endless]": [GET_PRICE] * 50,
-        "[forbidden]": [FORBIDDEN, say("It costs 42.")],
-    }
-    with ToolServer() as server, ScriptedMessagesApi(steps) as api:
-        outcome = anyio.run(run_claude, task(api.url, server.url, strategy(agents, max_turns=3)))
-    return _GoodRun(outcome, api, server, [])
-
-
-def test_each_sub_agent_that_did_not_report_is_named_with_its_reason(wanting: _GoodRun) -> None:
-    assert (wanting.outcome.status, wanting.outcome.signal) == (Status.ABSTAINED, None)
-    for why in (
-        "'absent' was never started",
-        "'inventing' called no tool, so its report is invented",
-        "'unlucky' had no tool call that succeeded",
-        "'failing' failed",
-    ):
-        assert why in (wanting.outcome.error or "")
-
-
-def test_a_sub_agent_that_never_comes_to_an_end_is_stopped_by_max_turns(wanting: _GoodRun) -> None:
-    assert 1 < len(wanting.api.of("[endless]")) <= 3
-    assert "'endless' was stopped before it reported ('max_turns'" in (wanting.outcome.error or "")
-
-
-def test_a_tool_that_is_not_declared_can_not_be_called(wanting: _GoodRun) -> None:
-    assert len(wanting.api.of("[forbidden]")) == 2, "it was told so, and went on"
-    assert {name for name, _ in wanting.server.calls} == {"get_price"}, "the one tool that sub-agents declare"
-    assert "'forbidden' had no tool call that succeeded" in (wanting.outcome.error or "")
-    assert len(wanting.api.of("[inventing]")) == 1, "no sub-agent starts another"
-
-
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("steps", "config", "why", "blame"),
     [
         (script([Fail(401)]), {}, "401: it refused the credential: set a valid ANTHROPIC_API_KEY", "outside"),
-        pytest.param(script([Fail(404)]), {}, "404: it does not know the model", "strategy", marks=pytest.mark.long),
-        pytest.param(
-            script([START_BOTH, Fail(500)]), {}, "500: it had an internal error", "outside", marks=pytest.mark.long
-        ),
-        pytest.param(
+        (script([Fail(404)]), {}, "404: it does not know the model", "strategy"),
+        (script([START_BOTH, Fail(500)]), {}, "500: it had an internal error", "outside"),
+        (
             script([START_BOTH] * 9, price=[say("42")], rsi=[say("28")]),
             {"max_turns": 2},
             "'max_turns' is 2",
             "strategy",
-            marks=pytest.mark.long,
         ),
-        pytest.param(
+        (
             script(price=[Reply(calls=GET_PRICE.calls, usage={"input_tokens": 10**6, "output_tokens": 9})] * 3),
             {"budget": {"usd_per_run": "0.01"}},
             "budget of 0.01 USD was spent",
             "strategy",
-            marks=pytest.mark.long,
         ),
     ],
     ids=["401", "404", "500", "turns", "budget"],
@@ -324,6 +287,7 @@ def test_a_tool_that_is_not_declared_can_not_be_called(wanting: _GoodRun) -> Non
 async def test_what_fails_is_an_error_that_says_what_to_do(
     server: ToolServer, steps: dict[str, Sequence[Step]], config: dict[str, Any], why: str, blame: Blame
 ) -> None:
+    """`test_verdict.py` has each of them without a run."""
     outcome = await _run(server, steps, **config)
     assert (outcome.status, outcome.signal, outcome.blame) == (Status.ERROR, None, blame)
     assert outcome.error is not None

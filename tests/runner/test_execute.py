@@ -205,6 +205,46 @@ async def test_a_run_that_is_taken_up_again_pays_under_the_name_of_the_attempt_t
     assert paid_by == ["first", "second"]
 
 
+class OtherName(FewTools):
+    """A tool server that names the market as its exchange does, and says what rules decide."""
+
+    async def call(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        return {**arguments, "symbol": "BTC/USDT", "price": 42.5, "signal": "SELL", "asked": name}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the claude engine needs Linux or macOS")
+async def test_a_run_by_claude_has_one_tool_server_for_its_twin_too_and_both_names_of_its_market(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, tasks, names = list[str](), list[ClaudeTask](), set[str]()
+
+    async def heard(task: ClaudeTask) -> Outcome:
+        tasks.append(task)
+        names.update(await task.names() or ())
+        return DECIDED
+
+    @asynccontextmanager
+    async def serving() -> AsyncIterator[Address]:
+        started.append("one")
+        yield Address("http://127.0.0.1:9/mcp", None)
+
+    @asynccontextmanager
+    async def tools(address: Address) -> AsyncIterator[Tools]:
+        assert address.url == "http://127.0.0.1:9/mcp"
+        yield cast(Tools, OtherName())
+
+    monkeypatch.setattr(engine, "run_claude", heard)
+    monkeypatch.setattr(execute, "connected", tools)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
+    parts = Context()
+    await Runner(parts.settings, journal, parts.database, serving).run(
+        agents(rules={"sell": "close > 0"}, trading_pair="XBT-USDT")
+    )
+    assert started == ["one"]
+    assert names == {"XBT-USDT", "BTC/USDT"}
+    assert tasks[0].recorder is None, "as of now"
+
+
 async def test_a_run_by_claude_is_told_which_tools_look_at_a_market_and_which_do_more_than_look(
     home: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ from tests.runner.conftest import Command
 
 @pytest.mark.long
 def test_a_run_by_claude_sends_nothing_of_its_own_to_a_proxy(trader: Command, home: Path) -> None:
-    """In `make test` the run as of now of `test_run_claude.py` has such a proxy."""
+    """In `make test` the run of `test_claude.py` has such a proxy."""
     folder = home / "strategies" / "dip"
     folder.mkdir(parents=True)
     what = strategy(exchange="simulated")

@@ -214,7 +214,7 @@ def test_nothing_is_derived_of_a_first_reply_that_did_not_start_all(twice: Twice
     assert ablation.reuse(AS_OF, replace(twice.cassette, root=tmp_path), prompts_of(less)) == MomentReuse(0, 0, None)
 
 
-def test_what_was_recorded_twice_is_not_asked_again(twice: Twice) -> None:
+def test_what_was_recorded_with_all_is_not_asked_again(twice: Twice) -> None:
     ablation = Ablation(twice.cassette, frozenset({RSI_AGENT}))
     for recorded in twice.cassette.at(AS_OF):
         assert ablation.reply(AS_OF, recorded.key, recorded.request) == recorded

@@ -1,20 +1,26 @@
 """Runs by Claude through the recording proxy: with the real SDK and CLI, a scripted model and a real tool server."""
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx2
 import pytest
+from claude_agent_sdk import ClaudeAgentOptions
 
 from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Status
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Misconfigured
+from runner.claude import probe
 from runner.claude.cassette.cassettes import Cassette
+from runner.claude.cli_folder import CliFolder
 from runner.claude.engine import run_claude
 from runner.claude.probe import cutoffs_of
 from runner.claude.proxy import answering
@@ -170,9 +176,11 @@ async def test_a_rerun_of_what_was_never_recorded_is_drift_and_blames_neither_mo
     assert "account" not in (again.error or "")
 
 
+@pytest.mark.long
 async def test_a_moment_that_the_model_may_know_the_sequel_of_is_refused_before_anything_is_asked(
     server: ToolServer, cassette: Cassette
 ) -> None:
+    """In `make test`, `test_recorder.py` has what is refused, and `test_recording.py` a request that is."""
     with ScriptedMessagesApi({}) as api:
         outcome = await through_proxy(api.url, server, cassette, contamination="refuse")
     assert api.requests == []
@@ -207,7 +215,35 @@ async def test_each_sub_agents_model_is_judged_by_its_own_cutoff_and_the_latest_
     assert all("2026-03-01" in request.text and today not in request.text for request in api.requests)
 
 
-async def test_each_sub_agents_model_is_asked_for_its_cutoff_and_nothing_is_paid() -> None:
+class FirstRequests:
+    """In the place of the agent CLI: asks what it would ask first, and waits to be ended."""
+
+    def __init__(self) -> None:
+        self._ended = defaultdict[Path, anyio.Event](anyio.Event)
+
+    def end(self, folder: CliFolder) -> None:
+        self._ended[folder.path].set()
+
+    async def converse(self, folder: CliFolder, _: str, make: Callable[[], ClaudeAgentOptions], *__: object) -> None:
+        options = make()
+        words = "<system-reminder>\nAssistant knowledge cutoff is {}.\n</system-reminder>"
+        month = {HAIKU: "February 2025", OPUS: "June 2026"}[options.model or ""]
+        body = {"model": options.model, "messages": [{"role": "system", "content": words.format(month)}]}
+        async with httpx2.AsyncClient(trust_env=False, timeout=30) as http, anyio.create_task_group() as group:
+            group.start_soon(partial(http.post, f"{options.env['ANTHROPIC_BASE_URL']}/v1/messages", json=body))
+            await self._ended[folder.path].wait()
+            group.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("real", [False, pytest.param(True, marks=pytest.mark.long)])
+async def test_each_sub_agents_model_is_asked_for_its_cutoff_and_nothing_is_paid(
+    monkeypatch: pytest.MonkeyPatch, *, real: bool
+) -> None:
+    """With the real CLI, and with what it would ask; in `make test` the replay of one moment asks it."""
+    if not real:
+        stand_in = FirstRequests()
+        monkeypatch.setattr(probe, "converse", stand_in.converse)
+        monkeypatch.setattr(CliFolder, "end_cli", lambda folder: stand_in.end(folder))  # noqa: PLW0108 (it is to be a method)
     environment = {"ANTHROPIC_API_KEY": KEY}
     with ScriptedMessagesApi({}) as api:
         async with recording_proxy(environment | {"ANTHROPIC_BASE_URL": api.url}) as proxy:

@@ -12,10 +12,11 @@ from mcp_server.domain.outcome import Outcome, Status, Trigger
 from mcp_server.domain.strategy.format import MAX_TIMEOUT_S
 from mcp_server.errors import NotSupported
 from mcp_server.storage.journal.rows import Run
+from runner.claude.cli_folder import cli_folder
 from runner.claude.proxy.model_request import MESSAGES, CliRequest, ModelRequest, read_request
 from runner.claude.proxy.session import Session
 from runner.claude.recorder import ModelRecorder, recorder_for
-from runner.claude.recording import Proxy
+from runner.claude.recording import Proxy, recording_proxy
 from tests.runner.claude_runs import strategy, task
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -64,6 +65,19 @@ async def test_a_cloud_is_refused_for_what_is_recorded_or_judged_and_not_for_a_s
     monkeypatch.setenv(name, "0")
     async with recorder_for(run("manual", record=True), NOW, tmp_path, {}) as recorder:
         assert recorder is not None
+
+
+@pytest.mark.parametrize(("contamination", "refused"), [("refuse", True), ("label", False), ("ignore", False)])
+async def test_a_model_that_may_know_the_sequel_is_refused_where_that_is_asked_for(
+    contamination: Any, *, refused: bool
+) -> None:
+    async with recording_proxy({}) as proxy:
+        own = ModelRecorder(proxy, None, contamination=contamination)
+        with cli_folder() as folder, own.session(datetime(2026, 3, 1, tzinfo=UTC), "k", folder) as session:
+            assert session.allow("claude-x", "2025-01") is None
+            why = session.allow("claude-x", "2026-06")
+    assert (why is not None) is refused
+    assert not refused or "The first clean moment is 2026-07-31 00:00 UTC" in str(why)
 
 
 def test_the_time_of_a_rerun_is_not_that_of_its_strategy() -> None:

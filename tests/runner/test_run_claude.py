@@ -70,12 +70,16 @@ def only_entry(journal: Journal) -> Entry:
     return entry
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("forked_servers")
 async def test_a_run_as_of_now_goes_through_no_proxy_and_starts_one_tool_server_for_its_twin_too(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its market may be named otherwise by the exchange."""
-    for name in ("recording", "cassettes", "answering"):
+    """Its market may be named otherwise by the exchange.
+
+    In `make test`, `test_claude.py` has such a run, and `test_execute.py` its server, its twin and its market's names.
+    """
+    for name in ("recording", "cassette.cassettes", "proxy.answering"):
         monkeypatch.setitem(sys.modules, f"runner.claude.{name}", None)  # an import of it fails
     write(home, rules={"sell": "close > 0"}, trading_pair="XBT-USDT")
     monkeypatch.setattr(twin, "AFTER_S", 120)
