@@ -88,7 +88,7 @@ def build_server(
             await kit.close()
 
     def tool(file: ToolFile) -> StrictTool:
-        return StrictTool.of(file if pages else replace(file, page=None), kit, kit.seen_calls)
+        return StrictTool.of(file, kit, kit.seen_calls, pages=pages)
 
     tools = ToolsOnDemand(offered, tool)
     ahead = OnceListed(run_imports(tools, offered) if for_a_run else once_listed)

@@ -39,9 +39,12 @@ class StrictTool(Tool):
     _seen_calls: SeenCalls | None = PrivateAttr()
 
     @classmethod
-    def of(cls, file: ToolFile, kit: Kit, seen_calls: SeenCalls | None = None) -> StrictTool:
-        """Make the tool of a tool file, bound to the parts it works with and, if it only looks, to what was seen."""
-        made = cls._unbound(file).model_copy()
+    def of(cls, file: ToolFile, kit: Kit, seen_calls: SeenCalls | None = None, *, pages: bool = True) -> StrictTool:
+        """Make the tool of a tool file, bound to the parts it works with and, if it only looks, to what was seen.
+
+        Without `pages` it names no page that shows its answers.
+        """
+        made = cls._unbound(file, file.page if pages else None).model_copy()
         made._kit = kit
         made._turns = Turns(made.name, file.at_a_time)
         made._seen_calls = seen_calls if file.looks else None
@@ -49,7 +52,7 @@ class StrictTool(Tool):
 
     @classmethod
     @cache  # schemas take most of a server's composing, and a process may compose several
-    def _unbound(cls, file: ToolFile) -> StrictTool:
+    def _unbound(cls, file: ToolFile, page: str | None) -> StrictTool:
         """Make it as `Tool.from_function` would, but each model and each schema once."""
         name, signature = file.function.__name__, inspect.signature(file.function, eval_str=True)
         _, *parameters = signature.parameters.values()
@@ -61,8 +64,8 @@ class StrictTool(Tool):
         arguments = create_model(f"{name}Arguments", __base__=ArgModelBase, __cls_kwargs__=strict, **fields)
         answer = signature.return_annotation
         meta: dict[str, Any] = {} if file.for_agents else {NOT_FOR_AGENTS: True}
-        if file.page:  # the second key is that of older hosts
-            uri = f"ui://claude-trader/{file.page}.html"
+        if page:  # the second key is that of older hosts
+            uri = f"ui://claude-trader/{page}.html"
             meta |= {"ui": {"resourceUri": uri}, "ui/resourceUri": uri}
         if answer.large:
             meta["anthropic/maxResultSizeChars"] = 2 * MOST_BYTES  # hosts may write characters as longer ones

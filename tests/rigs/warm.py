@@ -42,6 +42,13 @@ PRELOADED = (
     *("claude_agent_sdk", "runner.claude.recording", "runner.claude.twin", "mcp_server.evaluations"),
     *("mcp_server.overview_cache", "mcp_server.charts.artist", "mcp_server.scoring.performance"),
     *("mcp_server.charts.child", "mcp_server.charts.draw", "mcp_server.charts.draw_backtest"),
+    *(
+        "runner.cli.ready_run",
+        "runner.backtest.fundings",
+        "mcp_server.storage.owner",
+        "mcp_server.storage.journal.ends",
+    ),
+    *("numpy.random", "numpy.fft", "rich.status", "rich._emoji_codes"),
     "tests.rigs.preloaded",
 )
 FORKING = "FORKING_FOR_TESTS"
