@@ -19,6 +19,7 @@ SCORES: dict[str, Kind] = {
     "hit_rate_ci95_low": "number", "hit_rate_ci95_high": "number", "base_rate": "number", "mean_net_pct": "number",
     "mean_net_ci95_low": "number", "mean_net_ci95_high": "number", "brier_skill": "number", "e_value": "number",
     "evidence": "text", "hold_pct": "number", "cost_usd": "number",
+    "cost_unknown": "count",
 }  # fmt: skip
 CURVE: dict[str, Kind] = {"time": "time", "record_pct": "number", "holding_pct": "number"}
 
@@ -124,13 +125,13 @@ class RecordTables(TraderSession):
         return ScoreReport(self._performance(as_of, **asked))
 
     def scores(self, *, since: Moment = None, runs: Runs = "live", as_of: Moment = None) -> Frame:
-        """Return the scores of all strategies: a row for each, or with `runs="all"` for each kind of its runs.
+        """Return the scores of all strategies: a row for each, and for each kind of its runs where there are several.
 
         The columns are those of `get_performance` without a name, to four digits; an interval has two.
         """
         answer = self._performance(as_of, since=text_of(since), runs=runs)
         records = [_with_bounds(dict(zip(answer["columns"], row, strict=True))) for row in answer["rows"]]
-        kinds = {name: kind for name, kind in SCORES.items() if name != "kind" or runs == "all"}
+        kinds = {name: kind for name, kind in SCORES.items() if name != "kind" or name in answer["columns"]}
         about = {"kind": runs, "note": answer.get("note")}
         return Frame.of_rows(kinds, [[record[name] for name in kinds] for record in records], about)
 

@@ -16,14 +16,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mcp_server.domain.timeframes import to_ms
 from mcp_server.errors import BadInput, Misconfigured, NotFound
 from mcp_server.storage.home import Home
 from mcp_server.trader import Frame, ScoreReport, Trader
 from mcp_server.trader.background_loop import BackgroundLoop
-from tests.scoring.journal import database_of
+from tests.scoring.journal import MadeRun, database_of, enter_runs, write_strategy
 from tests.tools.conftest import in_this_process  # noqa: F401 - a fixture
 from tests.tools.made_past import NOW, cut_off, made_past
 
+HOUR_MS = 3_600_000
 THEN = NOW - timedelta(days=9, hours=5)
 SPECS = ["rsi(14)", "ema(50)"]
 
@@ -78,6 +80,20 @@ def test_as_of_a_moment_the_record_is_as_it_was_then_and_nothing_is_written(tmp_
         markets_only = trader.candles("BTC/USDT"), trader.indicators("BTC/USDT", SPECS)
     assert all(len(frame) == 500 for frame in markets_only)
     assert _journal(tmp_path) == before
+
+
+def test_runs_of_two_kinds_are_told_apart_and_a_cost_that_leaves_some_out_says_so(home: Path, trader: Trader) -> None:
+    begin_ms = to_ms(NOW) // HOUR_MS * HOUR_MS - 100 * HOUR_MS
+    runs = [
+        MadeRun(begin_ms + number * HOUR_MS, "HOLD", trigger="manual", engine=engine, cost_usd=usd)
+        for number, (engine, usd) in enumerate((("rules", 1.0), ("rules", None), ("host", None)))
+    ]
+    enter_runs(home, write_strategy(home, config={"exchange": "simulated", "trading_pair": "BTC/USDT"}), runs)
+    scores = trader.scores(runs="manual").to_numpy()
+    assert scores["kind"].tolist() == ["manual", "host"]
+    assert scores["runs"].tolist() == [2, 1]
+    assert repr(scores["cost_usd"].tolist()) == "[1.0, nan]"
+    assert scores["cost_unknown"].tolist() == [1, 1]
 
 
 def _records(trader: Trader, names: list[str], **as_of: Any) -> list[Frame]:
