@@ -609,13 +609,16 @@ def test_two_libraries_that_were_written_apart_have_the_same_values(text: str, c
     assert differs(text, native(theirs, candles), theirs.settled, candles) == []
 
 
-def test_at_least_sixty_of_the_catalogue_agree_with_their_formula_at_1e_9() -> None:
+def test_each_formula_but_those_with_a_reason_agrees_at_1e_9_and_they_are_at_least_sixty_of_the_catalogue() -> None:
+    """On the made candles; on the real ones, and told apart, most are `long`."""
     on = made_candles(ROWS)
-    agreeing = {
-        parse_spec(text).function
+    apart = {
+        text: columns
         for text, entry in ENTRIES.items()
-        if not differs(text, outputs(entry.formula, on), entry.settled, on)
+        if (columns := differs(text, outputs(entry.formula, on), entry.settled, on))
     }
+    agreeing = {parse_spec(text).function for text in ENTRIES.keys() - apart.keys()}
 
+    assert {text: columns for text, columns in apart.items() if text not in REASONS} == {}
     assert len(agreeing) >= 60
     assert agreeing <= set(catalog.names())
