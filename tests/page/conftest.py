@@ -15,6 +15,7 @@ from mcp_server.http import attempts
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.setting_types import TokenEntry
 from tests.http.conftest import PUBLIC, TOKENS, Guarded, guarded
+from tests.page.node import Node, running_node
 from tests.rigs.browser import Browser, browser
 from tests.rigs.forked_server import drawing_forked
 from tests.rigs.sample_home import SampleHome, sample_home
@@ -90,3 +91,10 @@ def chromium() -> Iterator[Browser]:
     """A browser for all files of this folder that one process runs: they come one after another."""
     with browser() as started:
         yield started
+
+
+@pytest.fixture(scope="package")
+def node() -> Iterator[Node]:
+    """Node for all files of this folder that one process runs."""
+    with running_node() as run:
+        yield run

@@ -1,9 +1,12 @@
-"""The documentation, built and opened: a broken link stops the build, and a browser asks nobody else for anything."""
+"""The documentation, built and opened: a broken link stops the build, and a browser asks nobody else for anything.
+
+In `make test`, tests/structure/test_site.py follows each link of what is written, looks for each page in the
+navigation, and shows that each fault of a built page would be named.
+"""
 
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,11 +14,11 @@ from starlette.staticfiles import StaticFiles
 
 from tests.rigs.browser import DESKTOP, Browser
 from tests.rigs.loopback import served
-from tests.rigs.sampled import some_or_all
 from tests.structure.site_check import faults
 from tests.structure.site_pages import ROOT, gather, site_pages
 
 pytest.importorskip("zensical", reason="the group docs is not installed")
+pytestmark = pytest.mark.long
 
 PHONE = (390, 844)
 WIDEST = ("reference/settings/", "explanation/architecture/", "reference/indicators/", "")
@@ -47,10 +50,9 @@ def test_the_site_has_every_page_and_no_fault(site: Path) -> None:
     assert built == {page.removesuffix(".md").removesuffix("index") or "." for page in site_pages()}
 
 
-@pytest.mark.parametrize("places", some_or_all(WIDEST, len(WIDEST)))
-def test_a_page_fits_the_screen_and_asks_nobody_else(site: Path, chromium: Browser, places: Sequence[str]) -> None:
+def test_a_page_fits_the_screen_and_asks_nobody_else(site: Path, chromium: Browser) -> None:
     with served(StaticFiles(directory=site, html=True)) as url:
-        for place in places:
+        for place in WIDEST:
             with chromium.open(f"{url}/{place}", DESKTOP) as page:
                 assert not page.is_wider_than_the_screen(), place
                 page.page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
@@ -66,7 +68,6 @@ def test_the_search_knows_the_words_of_every_page(site: Path) -> None:
     assert any("TRADER_MAX_CLAUDE_RUNS" in item["text"] for item in index["items"])
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     "link",
     [
@@ -75,7 +76,6 @@ def test_the_search_knows_the_words_of_every_page(site: Path) -> None:
     ],
 )
 def test_a_broken_link_stops_the_build(project: Path, site: Path, link: str) -> None:
-    """In `make test`, the site that is built has no such fault, and test_site.py shows that each would be named."""
     page = project / "build" / "docs" / "index.md"
     before = page.read_text("utf-8")
     page.write_text(f"{before}\n{link}\n", "utf-8")

@@ -1,22 +1,14 @@
 """What the page makes of a server's answers, and of figures: its modules, run by Node with answers from a script."""
 
-import base64
 import json
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from itertools import count
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from mcp_server.domain.backtest.summary import probability
 from mcp_server.domain.text import share
-from mcp_server.storage.assets import FOLDER
-
-NODE = Path(sys.executable).with_name("node")
-PAGE = (FOLDER / "page").as_uri()
+from tests.page.node import PAGE, Node
 
 ASK = """
 const answers = %s, asked = [];
@@ -42,35 +34,7 @@ TABLE = {"columns": ["a", "b"], "rows": [[1, 2], [3, None]]}
 GOOD = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"structuredContent": TABLE, "isError": False}})
 
 
-RUN = """
-import { createInterface } from "node:readline";
-for await (const line of createInterface({ input: process.stdin })) await import(`data:text/javascript;base64,${line}`);
-"""
-"""Runs scripts one after another, each as a module of its own: Node takes 0.1 s to start."""
-
-Node = Callable[[str], Any]
 Calls = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    """Run a script, and return what it prints, read as JSON."""
-    command = [str(NODE), "--no-warnings", "--input-type=module", "--eval", RUN]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env={"TZ": "Europe/Berlin"}
-    ) as process:
-        given, printed = process.stdin, process.stdout
-        assert given is not None
-        assert printed is not None
-
-        def run(script: str) -> Any:
-            numbered = f"/* {next(number)} */ {script}"  # the same one twice is one module, which runs once
-            given.write(base64.b64encode(numbered.encode()).decode() + "\n")
-            return json.loads(printed.readline())
-
-        number = count()
-        yield run
-        given.close()
 
 
 @pytest.fixture(scope="module")

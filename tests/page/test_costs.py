@@ -14,7 +14,7 @@ from tests.page.conftest import NOW, Site
 from tests.page.opening import FOCUSED, SIZES, THEMES, heading, opened_at
 from tests.page.strategy_facts import answer_of
 from tests.rigs import sample_strategies as names
-from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage
+from tests.rigs.browser import DESKTOP, Browser, OpenPage
 from tests.scoring.journal import MadeRun, database_of, enter_all, enter_runs, write_strategy
 
 DAY_MS = 24 * 3_600_000
@@ -60,13 +60,6 @@ def test_costs_stand_as_the_tool_tells_them_in_words_too_and_the_keyboard_choose
         assert opened.page.locator(".bars g").count() == 7
         assert opened.run("location.hash") == "#/costs?days=7"
         assert opened.page.get_by_label("Show the last").input_value() == "7"
-
-
-def test_in_the_past_costs_are_those_known_then(site: Site, chromium: Browser) -> None:
-    with opened_at(site, chromium, "costs?as_of=2026-05-18T23:59:00Z") as opened:
-        by_day = table(opened, "Costs by day (UTC)")
-        assert [*by_day] == ["2026-05-18"]
-        assert opened.page.locator("meter").count() == 0, "what the budget was is not kept"
 
 
 @pytest.fixture(scope="module")
@@ -152,11 +145,3 @@ def test_days_for_which_an_answer_has_no_room_are_not_shown_as_free(
         assert {cells[0] for cells in by_strategy.values()} == {str(len(by_day))}
         opened.page.get_by_role("heading", name=f"By strategy, since {min(by_day)}").wait_for()
         assert "The totals are of all" in opened.page.locator("[data-key=note]").inner_text()
-
-
-def test_a_home_without_runs_says_what_starts_them(empty: str, chromium: Browser) -> None:
-    with chromium.open(f"{empty}#/costs", PHONE, now=NOW) as opened:
-        opened.page.get_by_text("No run is recorded in that time.").wait_for()
-        assert opened.page.locator(".empty code").inner_text() == "claude-trader up"
-        assert opened.violations("main") == []
-        assert opened.complaints == []

@@ -71,8 +71,7 @@ PLACES = [
     "", "strategy/btc-trend", "strategy/eth-two-analysts", "strategy/eth-two-analysts?tab=record",
     "strategy/btc-trend?tab=backtests", "strategy/eth-two-analysts?tab=files", "market?symbol=BTC/USDT", "costs",
 ]  # fmt: skip
-FEW = [PLACES[1], "strategy/eth-two-analysts?tab=files"]
-"""The home page stands an error of such texts, and test_home.py fills it with others."""
+FEW = PLACES[:2]
 NOWHERE = "nonsense"
 REMEDY = f"{MARKUP[0]} as a remedy"
 ALIVE = "main :is(img, iframe, object, embed, style, link, base, meta, form[action], [onerror], [onload])"

@@ -11,6 +11,7 @@ import pytest
 from tests.page.conftest import Site
 from tests.page.opening import heading, opened_at
 from tests.page.strategy_facts import kept_as_it_was
+from tests.page.test_costs import table
 from tests.rigs import warm
 from tests.rigs.browser import Browser, OpenPage
 from tests.rigs.sample_strategies import TREND
@@ -77,7 +78,7 @@ def test_what_changes_is_asked_for_within_three_seconds(site: Site, chromium: Br
 
 
 def test_a_lost_connection_is_told_and_comes_back_by_itself(site: Site, chromium: Browser) -> None:
-    """A view that was opened meanwhile is filled then."""
+    """A view that was opened meanwhile is filled then: with the costs that were known at its moment."""
     with opened_at(site, chromium, "nonsense?as_of=2026-05-18T23:59:00Z") as opened:
         assert opened.page.locator("#status").inner_text() == ""
         with unreachable(opened):
@@ -85,7 +86,8 @@ def test_a_lost_connection_is_told_and_comes_back_by_itself(site: Site, chromium
             assert status(opened, "Connection lost. Trying again").get_attribute("role") == "status"
         status(opened, "Connected again.")
         assert opened.page.locator("#problems").inner_text() == ""
-        opened.page.get_by_role("region", name="Costs by strategy").wait_for()
+        assert [*table(opened, "Costs by day (UTC)")] == ["2026-05-18"]
+        assert opened.page.locator("meter").count() == 0, "what the budget was is not kept"
 
 
 def test_one_slow_answer_is_no_lost_connection(site: Site, chromium: Browser) -> None:

@@ -11,6 +11,7 @@ import pytest
 from mcp_server.domain.timeframes import to_ms
 from mcp_server.settings import ServerSettings
 from tests.http.conftest import Guarded, guarded
+from tests.page.node import PAGE, Node
 from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage
 from tests.rigs.stand_in_exchange import LISTED_MS, StandInExchange
 
@@ -104,6 +105,43 @@ def healed(trader: Trader) -> Iterator[None]:
     trader.now = NOW
 
 
+PAGES = """
+const { candlePages } = await import("%s/candle_pages.js");
+const { url, headers, meta, market, indicators } = %s;
+const call = async (name, given) => {
+  const params = { name, arguments: given, _meta: meta };
+  const body = { jsonrpc: "2.0", id: 1, method: "tools/call", params };
+  const asked = { method: "POST", headers: { ...headers, "MCP-Name": name }, body: JSON.stringify(body) };
+  return (await (await fetch(url, asked)).json()).result.structuredContent;
+};
+const pages = candlePages({ call, market, indicators });
+await pages.later();
+await pages.earlier();
+console.log(JSON.stringify([pages.rows, pages.table.columns, pages.table.rows]));
+"""
+"""Gathers the newest page of candles with indicators and the one before it, as the view does."""
+
+
+def test_each_value_of_several_pages_of_history_is_the_tools(trader: Trader, node: Node) -> None:
+    """By the module that gathers them; test_chart.py shows that what it gathers is drawn."""
+    specs, market = ["ema(50)", "obv"], {"symbol": "BTC/USDT", "timeframe": "15m"}
+    headers = {
+        "Accept": "application/json, text/event-stream", "Content-Type": "application/json",
+        "MCP-Protocol-Version": "2026-07-28", "MCP-Method": "tools/call",
+    }  # fmt: skip
+    asked = {"url": trader.server.url, "headers": headers, "meta": META, "market": market, "indicators": specs}
+    rows, columns, values = node(PAGES % (PAGE, json.dumps(asked)))
+    assert rows == trader.ask("get_ohlcv", **market, limit=1000)["rows"]
+    told = trader.ask("calculate_indicators", **market, indicators=specs, last=800)
+    assert (len(values), columns) == (1000, told["columns"])
+    (times, close, ema, obv), expected = zip(*values[-800:], strict=True), [*zip(*told["rows"], strict=True)]
+    assert [times, close] == expected[:2]
+    assert ema == pytest.approx(expected[2], rel=1e-7)
+    changes, moves = ([value - one[0] for value in one] for one in (obv, expected[3]))
+    assert changes == pytest.approx(moves, abs=1e-5), "a running total: only its changes count, over borders too"
+
+
+@pytest.mark.long
 def test_each_value_drawn_is_the_tools_over_several_pages_of_history(trader: Trader, chromium: Browser) -> None:
     specs = ["ema(50)", "rsi(14)", "macd(12,26,9)", "obv"]
     with chromium.open(trader.at(f"market?symbol=BTC/USDT&timeframe=15m&indicators={';'.join(specs)}")) as opened:
@@ -214,31 +252,59 @@ def test_a_slow_exchange_says_whom_it_waits_for_and_can_be_left(trader: Trader, 
         assert opened.complaints == []
 
 
-def test_a_market_is_chosen_by_keyboard_and_kept_and_what_is_half_typed_not(trader: Trader, chromium: Browser) -> None:
-    with chromium.open(trader.at("market?symbol=BTC/USDT&timeframe=1d&indicators=ema(50)")) as opened:
-        page, symbol = opened.page, opened.page.get_by_role("combobox", name="Market")
-        symbol.focus()
-        page.keyboard.press("Control+a")
-        page.keyboard.type("doge")
-        page.get_by_role("option", name="DOGE/USDT spot").wait_for()
-        chosen = page.locator("[role=option][aria-selected=true]")
-        while "DOGE/USDT spot" not in " ".join(" ".join(chosen.all_inner_texts()).split()):
-            page.keyboard.press("ArrowDown")
-        told = page.locator(f"[id='{symbol.get_attribute('aria-activedescendant')}']")
-        assert told.get_attribute("aria-selected") == "true"
-        page.keyboard.press("Enter")
-        page.wait_for_url("**symbol=DOGE%2FUSDT**")
-        page.get_by_role("application", name="DOGE/USDT, 1d").wait_for()
-        symbol.fill("half-typed")
-        page.get_by_role("combobox", name="Exchange").focus()
-        assert symbol.input_value() == "DOGE/USDT"
-        page.get_by_role("button", name="Remove ema(50)").press("Enter")
-        page.wait_for_url("**indicators=none**")
-        opened.run("location.hash = '#/nonsense'")
-        page.get_by_role("heading", name="There is no such page").wait_for()
-        opened.run("location.hash = '#/market'")
-        page.get_by_role("application", name="DOGE/USDT, 1d").wait_for()
+def test_a_wrong_indicator_is_told_and_the_rest_drawn_and_a_market_chosen_by_keyboard_is_kept(
+    trader: Trader, chromium: Browser
+) -> None:
+    """Commas part the indicators of a link as well as semicolons, but not those within brackets."""
+    place = "market?symbol=BTC/USDT&timeframe=1h&indicators=rsi(14),foo(3),bbands(20, 2);ema(5000)"
+    with chromium.open(trader.at(place)) as opened:
+        market = MarketPage(opened)
+        panes = market.drawn(500)
+        assert [len(series) for series in panes] == [5, 1], "candles, volume, three bands; RSI below"
+        notices = opened.page.locator(".notice").all_inner_texts()
+        assert [text.partition(".")[0] for text in notices] == [
+            "Unknown indicator 'foo'",
+            "'ema(5000)': timeperiod is 5000, out of range",
+        ]
+        chips = [
+            text.split(" \N{MULTIPLICATION SIGN}")[0] for text in opened.page.locator(".chips button").all_inner_texts()
+        ]
+        assert chips == ["rsi(14)", "foo(3)", "bbands(20, 2)", "ema(5000)"]
+        assert "invented prices" in opened.page.locator("dl.figures").inner_text()
+        assert opened.violations("main > section > *, .notice") == []
+        opened.page.get_by_role("combobox", name="Add an indicator").fill("ema(20), ema(50)")
+        opened.page.keyboard.press("Enter")
+        opened.page.get_by_label("Remove ema(50)").wait_for()
+        a_market_is_chosen_by_keyboard_and_kept_and_what_is_half_typed_not(opened)
         assert opened.complaints == []
+
+
+def a_market_is_chosen_by_keyboard_and_kept_and_what_is_half_typed_not(opened: OpenPage) -> None:
+    """Assert that of a market with one indicator."""
+    opened.run("location.hash = '#/market?symbol=BTC/USDT&timeframe=1d&indicators=ema(50)'")
+    opened.page.get_by_role("application", name="BTC/USDT, 1d").wait_for()
+    page, symbol = opened.page, opened.page.get_by_role("combobox", name="Market")
+    symbol.focus()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("doge")
+    page.get_by_role("option", name="DOGE/USDT spot").wait_for()
+    chosen = page.locator("[role=option][aria-selected=true]")
+    while "DOGE/USDT spot" not in " ".join(" ".join(chosen.all_inner_texts()).split()):
+        page.keyboard.press("ArrowDown")
+    told = page.locator(f"[id='{symbol.get_attribute('aria-activedescendant')}']")
+    assert told.get_attribute("aria-selected") == "true"
+    page.keyboard.press("Enter")
+    page.wait_for_url("**symbol=DOGE%2FUSDT**")
+    page.get_by_role("application", name="DOGE/USDT, 1d").wait_for()
+    symbol.fill("half-typed")
+    page.get_by_role("combobox", name="Exchange").focus()
+    assert symbol.input_value() == "DOGE/USDT"
+    page.get_by_role("button", name="Remove ema(50)").press("Enter")
+    page.wait_for_url("**indicators=none**")
+    opened.run("location.hash = '#/nonsense'")
+    page.get_by_role("heading", name="There is no such page").wait_for()
+    opened.run("location.hash = '#/market'")
+    page.get_by_role("application", name="DOGE/USDT, 1d").wait_for()
 
 
 @pytest.mark.long
@@ -302,7 +368,7 @@ def test_all_is_chosen_by_keyboard_and_shared_by_the_address(trader: Trader, chr
 def test_it_fits_its_screen_and_everyone_can_use_it(
     trader: Trader, chromium: Browser, size: tuple[int, int], themes: list[str]
 ) -> None:
-    """In `make test`, test_access.py looks at each screen in the dark, and other tests choose and mistype here."""
+    """In `make test`, test_access.py looks at each screen in the dark, and another test chooses and mistypes here."""
     place = "market?symbol=BTC/USDT:USDT&indicators=bbands(20,2);rsi(14);macd"
     with chromium.open(trader.at(place), size) as opened:
         market = MarketPage(opened)
@@ -327,27 +393,3 @@ def test_it_fits_its_screen_and_everyone_can_use_it(
 def seconds(moment: str) -> float:
     """Return an ISO moment as Unix seconds."""
     return datetime.fromisoformat(moment).timestamp()
-
-
-def test_a_wrong_indicator_is_told_and_the_rest_is_drawn(trader: Trader, chromium: Browser) -> None:
-    """Commas part the indicators of a link as well as semicolons, but not those within brackets."""
-    place = "market?symbol=BTC/USDT&timeframe=1h&indicators=rsi(14),foo(3),bbands(20, 2);ema(5000)"
-    with chromium.open(trader.at(place)) as opened:
-        market = MarketPage(opened)
-        panes = market.drawn(500)
-        assert [len(series) for series in panes] == [5, 1], "candles, volume, three bands; RSI below"
-        notices = opened.page.locator(".notice").all_inner_texts()
-        assert [text.partition(".")[0] for text in notices] == [
-            "Unknown indicator 'foo'",
-            "'ema(5000)': timeperiod is 5000, out of range",
-        ]
-        chips = [
-            text.split(" \N{MULTIPLICATION SIGN}")[0] for text in opened.page.locator(".chips button").all_inner_texts()
-        ]
-        assert chips == ["rsi(14)", "foo(3)", "bbands(20, 2)", "ema(5000)"]
-        assert "invented prices" in opened.page.locator("dl.figures").inner_text()
-        assert opened.violations("main > section > *, .notice") == []
-        opened.page.get_by_role("combobox", name="Add an indicator").fill("ema(20), ema(50)")
-        opened.page.keyboard.press("Enter")
-        opened.page.get_by_label("Remove ema(50)").wait_for()
-        assert opened.complaints == []

@@ -20,7 +20,7 @@ from tests.http.conftest import guarded
 from tests.page.conftest import NOW
 from tests.page.opening import SIZES
 from tests.page.test_costs import NO_LIMIT, table
-from tests.rigs.browser import PHONE, Browser
+from tests.rigs.browser import PHONE, Browser, OpenPage
 from tests.scoring.journal import database_of
 
 ID = "1a2b3c4d"
@@ -56,7 +56,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @SIZES
-def test_the_runs_of_a_replay_stand_apart_and_say_which_of_them_show_no_skill(
+def test_the_runs_of_a_replay_stand_apart_with_their_costs_and_say_which_of_them_show_no_skill(
     url: str, chromium: Browser, size: tuple[int, int]
 ) -> None:
     with chromium.open(f"{url}strategy/asked", size, dark=size == PHONE, now=NOW) as opened:
@@ -80,20 +80,17 @@ def test_the_runs_of_a_replay_stand_apart_and_say_which_of_them_show_no_skill(
         assert opened.violations("table.runs") == []
         opened.page.get_by_role("button", name="All runs").click()
         expect(rows).to_have_count(0)
+        opened.run("location.hash = '#/costs'")
+        what_they_cost_stands_beside_the_rest_and_in_no_budget(opened)
         assert opened.complaints == []
         assert not opened.is_wider_than_the_screen()
 
 
-@SIZES
-def test_what_replays_cost_stands_beside_the_rest_and_in_no_budget(
-    url: str, chromium: Browser, size: tuple[int, int]
-) -> None:
-    with chromium.open(f"{url}costs", size, now=NOW) as opened:
-        assert table(opened, "Costs by strategy") == {"asked": ["0", "$0.00", "none", NO_LIMIT, "$0.25"]}
-        assert table(opened, "Costs by day (UTC)") == {"2026-05-20": ["0", "$0.00", "none", NO_LIMIT, "$0.25"]}
-        totals = opened.page.locator("[data-key=totals]").inner_text()
-        assert "$0.00 of $5.00" in totals
-        assert "$0.25\nat most; beside all this, and in no budget of a day" in totals
-        assert opened.violations("main table, [data-key=totals]") == []
-        assert opened.complaints == []
-        assert not opened.is_wider_than_the_screen()
+def what_they_cost_stands_beside_the_rest_and_in_no_budget(opened: OpenPage) -> None:
+    """Assert that of the view of costs."""
+    assert table(opened, "Costs by strategy") == {"asked": ["0", "$0.00", "none", NO_LIMIT, "$0.25"]}
+    assert table(opened, "Costs by day (UTC)") == {"2026-05-20": ["0", "$0.00", "none", NO_LIMIT, "$0.25"]}
+    totals = opened.page.locator("[data-key=totals]").inner_text()
+    assert "$0.00 of $5.00" in totals
+    assert "$0.25\nat most; beside all this, and in no budget of a day" in totals
+    assert opened.violations("main table, [data-key=totals]") == []

@@ -48,6 +48,13 @@ def test_each_page_stands_in_the_navigation_once() -> None:
     assert Counter(_linked(SETTINGS["nav"])) == Counter(site_pages().keys())
 
 
+def test_nothing_is_fetched_from_elsewhere() -> None:
+    """Fonts would be; what else a built page loads, `make docs` and a browser look at."""
+    assert SETTINGS["theme"]["font"] is False
+    named = [*SETTINGS.get("extra_css", []), *SETTINGS.get("extra_javascript", [])]
+    assert [file for file in named if "//" in file] == []
+
+
 def test_a_link_leads_to_where_the_page_is_on_the_site() -> None:
     text = "[a](../docs/guides/http.md#limits) ![p](../docs/page/home-dark.png) [b](rsi-reversion/config.json) [c](#d)"
     assert with_links(text, "strategies/README.md") == (
