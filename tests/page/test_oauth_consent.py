@@ -27,7 +27,7 @@ from starlette.routing import Route
 from mcp_server.app import tool_files
 from mcp_server.settings import ServerSettings
 from tests.http.conftest import LIMIT_S, READS, TOKENS, WRITES, Guarded, guarded
-from tests.http.oauth_rig import CHALLENGE
+from tests.http.oauth_rig import CHALLENGE, hidden
 from tests.page.opening import SIZES, THEMES
 from tests.rigs.browser import Browser
 from tests.rigs.loopback import served
@@ -161,6 +161,21 @@ def owner(
     return answer
 
 
+def by_form(landing: Landing, token: str, scope: str = "read") -> Callable[[str], dict[str, list[str]]]:
+    """Return a person who answers the page as a browser would, without one."""
+
+    def answer(url: str) -> dict[str, list[str]]:
+        with httpx2.Client(trust_env=False, follow_redirects=True) as browser:
+            page = browser.get(url)
+            form = {"request": hidden(page), "token": token, "scope": scope, "answer": "allow"}
+            origin = f"http://{page.url.netloc.decode()}"
+            headers = {"Sec-Fetch-Site": "same-origin", "Origin": origin}
+            assert browser.post(f"{origin}/authorize", data=form, headers=headers).text == "You can close this page."
+        return landing.queries[-1]
+
+    return answer
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 def test_the_sdks_client_connects_in_a_browser_and_calls_a_tool(
@@ -184,18 +199,30 @@ def test_the_sdks_client_connects_in_a_browser_and_calls_a_tool(
     assert first == ["First request", "First call of a tool"]
 
 
-@pytest.mark.parametrize("mode", ["auto", pytest.param("legacy", marks=pytest.mark.long)])
-def test_a_client_that_lacks_a_scope_asks_its_owner_again(
+def test_a_client_that_lacks_a_scope_asks_its_owner_again(server: Guarded, landing: Landing) -> None:
+    """Its owner sends the form of the page; other tests answer that page in a browser."""
+    owners = [by_form(landing, WRITES), by_form(landing, WRITES, "write")]
+    assert SdkClient(server, landing).run(writing("auto"), owners) is True
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_in_a_browser_a_client_that_lacks_a_scope_asks_its_owner_again(
     server: Guarded, landing: Landing, chromium: Browser, mode: Literal["auto", "legacy"]
 ) -> None:
+    owners = [owner(chromium, landing, WRITES), owner(chromium, landing, WRITES, "Read and write")]
+    assert SdkClient(server, landing, mode).run(writing(f"{mode}-in-a-browser"), owners) is True
+
+
+def writing(name: str) -> Callable[[Client], Awaitable[Any]]:
+    """Return the work of a client that writes a strategy."""
     config = {"trading_pair": "BTC/USDT", "exchange": "simulated", "interval": "1h", "rules": {"buy": "close > 1"}}
 
     async def work(client: Client) -> Any:
-        arguments = {"strategy_name": f"by-oauth-{mode}", "config": config}
+        arguments = {"strategy_name": f"by-oauth-{name}", "config": config}
         return answer_of(await client.call_tool("write_strategy", arguments))["written"]
 
-    owners = [owner(chromium, landing, WRITES), owner(chromium, landing, WRITES, "Read and write")]
-    assert SdkClient(server, landing, mode).run(work, owners) is True
+    return work
 
 
 @THEMES

@@ -53,48 +53,14 @@ def _squares(opened: OpenPage) -> Any:
     return opened.page.get_by_role("group", name=re.compile("^Slots, oldest first")).get_by_role("button")
 
 
-def test_a_signal_stands_on_the_last_candle_that_it_saw(site: Site, chromium: Browser) -> None:
-    signals = selected(
-        site,
-        "SELECT a.signal, e.as_of FROM executions e JOIN analysis_results a ON a.execution_id = e.id "
-        "JOIN strategies s ON s.id = e.strategy_id WHERE s.name = ? AND e.\"trigger\" <> 'replay'",
-        ANALYSTS,
-    )
-    seen = [(signal, (as_of.replace(tzinfo=UTC) - timedelta(hours=1)).timestamp()) for signal, as_of in signals]
-    shapes = {"BUY": "arrowUp", "SELL": "arrowDown", "HOLD": "circle"}
-    with opened_at(site, chromium, "nonsense") as opened:
-        opened.page.add_init_script(MARKERS)
-        opened.page.goto(f"{site.url}?#/strategy/{ANALYSTS}")
-        drawn = f"() => window.markers?.length === {sum(signal != 'HOLD' for signal, _ in seen)}"
-        opened.page.wait_for_function(drawn)
-        marked = {(one["shape"], one["time"]) for one in opened.run("window.markers")}
-        assert marked == {(shapes[signal], time) for signal, time in seen if signal != "HOLD"}
-        opened.page.get_by_role("button", name="Show HOLD").click()
-        opened.page.wait_for_function(f"() => window.markers.length === {len(seen)}")
-        assert {(one["shape"], one["time"]) for one in opened.run("window.markers")} == {
-            (shapes[signal], time) for signal, time in seen
-        }
-        opened.page.get_by_role("button", name="Show its indicators").click()
-        expect(opened.page.locator(".readout")).to_contain_text("rsi_14")
-        # a row points at its candle on the chart, and a candle at the row
-        _rows(opened).nth(2).dispatch_event("mousemove", {"movementX": 5})  # wherever it stands while the page settles
-        expect(opened.page.locator(".readout")).to_contain_text("09:00 (09:00 UTC)")
-        _rows(opened).nth(1).get_by_role("button").focus()
-        expect(opened.page.locator(".readout")).to_contain_text("10:00 (10:00 UTC)")
-        chart = opened.page.get_by_role("application")
-        chart.focus()
-        chart.press("End")
-        chart.press("ArrowLeft")
-        chart.press("ArrowLeft")
-        expect(opened.page.locator("tr.marked")).to_contain_text("20 May, 10:00")
-
-
 @SIZES
-def test_the_head_says_how_it_stands_and_every_slot_is_a_square_that_opens_its_run(
+def test_the_head_says_how_it_stands_every_slot_is_a_square_that_opens_its_run_and_a_signal_stands_on_its_candle(
     site: Site, chromium: Browser, size: tuple[int, int]
 ) -> None:
     kinds, row = kinds_of_slots(site, ANALYSTS), row_of(site, ANALYSTS)
-    with opened_at(site, chromium, f"strategy/{ANALYSTS}", size, dark=size == PHONE) as opened:
+    with opened_at(site, chromium, "nonsense", size, dark=size == PHONE) as opened:
+        opened.page.add_init_script(MARKERS)
+        opened.page.goto(f"{site.url}?#/strategy/{ANALYSTS}")
         heading(opened, ANALYSTS)
         expect(_fact(opened, "State")).to_have_text("active")
         expect(_fact(opened, "Market")).to_have_text("ETH/USDT1h candles on simulatedinvented prices")
@@ -127,6 +93,42 @@ def test_the_head_says_how_it_stands_and_every_slot_is_a_square_that_opens_its_r
         detail = opened.page.locator("tr.detail")
         expect(detail).to_contain_text("get_ohlcv")
         assert opened.violations("tr.detail") == []
+        _rows(opened).nth(1).get_by_role("button").click()
+        a_signal_stands_on_the_last_candle_that_it_saw(site, opened)
+
+
+def a_signal_stands_on_the_last_candle_that_it_saw(site: Site, opened: OpenPage) -> None:
+    """Assert that of the view of ANALYSTS, opened with MARKERS."""
+    signals = selected(
+        site,
+        "SELECT a.signal, e.as_of FROM executions e JOIN analysis_results a ON a.execution_id = e.id "
+        "JOIN strategies s ON s.id = e.strategy_id WHERE s.name = ? AND e.\"trigger\" <> 'replay'",
+        ANALYSTS,
+    )
+    seen = [(signal, (as_of.replace(tzinfo=UTC) - timedelta(hours=1)).timestamp()) for signal, as_of in signals]
+    shapes = {"BUY": "arrowUp", "SELL": "arrowDown", "HOLD": "circle"}
+    drawn = f"() => window.markers?.length === {sum(signal != 'HOLD' for signal, _ in seen)}"
+    opened.page.wait_for_function(drawn)
+    marked = {(one["shape"], one["time"]) for one in opened.run("window.markers")}
+    assert marked == {(shapes[signal], time) for signal, time in seen if signal != "HOLD"}
+    opened.page.get_by_role("button", name="Show HOLD").click()
+    opened.page.wait_for_function(f"() => window.markers.length === {len(seen)}")
+    assert {(one["shape"], one["time"]) for one in opened.run("window.markers")} == {
+        (shapes[signal], time) for signal, time in seen
+    }
+    opened.page.get_by_role("button", name="Show its indicators").click()
+    expect(opened.page.locator(".readout")).to_contain_text("rsi_14")
+    # a row points at its candle on the chart, and a candle at the row
+    _rows(opened).nth(2).dispatch_event("mousemove", {"movementX": 5})  # wherever it stands while the page settles
+    expect(opened.page.locator(".readout")).to_contain_text("09:00 (09:00 UTC)")
+    _rows(opened).nth(1).get_by_role("button").focus()
+    expect(opened.page.locator(".readout")).to_contain_text("10:00 (10:00 UTC)")
+    chart = opened.page.get_by_role("application")
+    chart.focus()
+    chart.press("End")
+    chart.press("ArrowLeft")
+    chart.press("ArrowLeft")
+    expect(opened.page.locator("tr.marked")).to_contain_text("20 May, 10:00")
 
 
 def test_older_runs_are_loaded_on_demand_and_with_the_candles_in_sight(site: Site, chromium: Browser) -> None:

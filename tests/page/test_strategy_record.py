@@ -30,7 +30,9 @@ def _percent(value: float) -> str:
 
 
 @SIZES
-def test_a_record_is_shown_beside_its_controls(site: Site, chromium: Browser, size: tuple[int, int]) -> None:
+def test_a_record_and_backtests_are_shown_beside_their_controls_and_files_can_be_compared(
+    site: Site, chromium: Browser, size: tuple[int, int]
+) -> None:
     score = answer_of(site, "get_performance", strategy_name=TREND, curve=True)
     nets = nets_of(site, TREND)
     with opened_at(site, chromium, f"strategy/{TREND}?tab=record", size, dark=size == PHONE) as opened:
@@ -54,9 +56,15 @@ def test_a_record_is_shown_beside_its_controls(site: Site, chromium: Browser, si
         bins = opened.page.locator("table", has_text="Confidence stated")
         expect(bins).to_contain_text(f"{100 * score['calibration']['bins'][0][2]:.0f} %")
         assert opened.violations("main :is(dl, table, .readout)" if size == DESKTOP else None) == []
+        opened.page.get_by_role("link", name="Backtests", exact=True).click()
+        backtests_are_shown_with_their_controls(site, opened)
+        opened.page.get_by_role("link", name="Files", exact=True).click()
+        files_are_readable_and_two_versions_compared(site, opened)
 
 
+@pytest.mark.long
 def test_a_record_of_few_signals_says_that_they_are_too_few(site: Site, chromium: Browser) -> None:
+    """In `make test`, the view of a past moment does so."""
     score = answer_of(site, "get_performance", strategy_name=PAUSED)
     assert score["evidence"] == "too_few"
     with opened_at(site, chromium, f"strategy/{PAUSED}?tab=record") as opened:
@@ -70,48 +78,48 @@ def test_a_record_of_few_signals_says_that_they_are_too_few(site: Site, chromium
         )
 
 
-def test_backtests_are_shown_with_their_controls(site: Site, chromium: Browser) -> None:
+def backtests_are_shown_with_their_controls(site: Site, opened: OpenPage) -> None:
+    """Assert that of the view of TREND."""
     made = answer_of(site, "read_strategy", strategy_name=TREND, backtests=True)["backtests"]
     recorded = selected(site, "SELECT figures->>'$.return_pct' FROM backtests ORDER BY id DESC")
-    with opened_at(site, chromium, f"strategy/{TREND}?tab=backtests") as opened:
-        cards = opened.page.locator("ol.backtests > li")
-        expect(cards).to_have_count(len(made))
-        for card, backtest, (return_pct,) in zip(cards.all(), made, recorded, strict=True):
-            controls = backtest["controls"]
-            expect(card).to_contain_text(backtest["summary"])
-            expect(card.locator("dd").first).to_contain_text(_percent(float(return_pct)))
-            expect(card).to_contain_text(f"buying and holding: {_percent(backtest['buy_and_hold_pct'])}")
-            for control in (
-                "bar_later_return_pct",
-                "double_cost_return_pct",
-                "first_70_return_pct",
-                "last_30_return_pct",
-            ):
-                expect(card).to_contain_text(_percent(controls[control]))
-            expect(card).to_contain_text(f"{controls['random_percentile']:.1f} %of random entries did worse")
-            trials = "1 trial" if backtest["trials"] == 1 else f"{backtest['trials']} trials"
-            likely = f"{probability(backtest['sharpe_deflated'])} likely to be more than the luck of {trials}"
-            expect(card).to_contain_text(likely)
-        expect(opened.page.get_by_text(f"claude-trader backtest {TREND}")).to_be_visible()
-        assert opened.violations("ol.backtests > li:first-child") == []
+    cards = opened.page.locator("ol.backtests > li")
+    expect(cards).to_have_count(len(made))
+    for card, backtest, (return_pct,) in zip(cards.all(), made, recorded, strict=True):
+        controls = backtest["controls"]
+        expect(card).to_contain_text(backtest["summary"])
+        expect(card.locator("dd").first).to_contain_text(_percent(float(return_pct)))
+        expect(card).to_contain_text(f"buying and holding: {_percent(backtest['buy_and_hold_pct'])}")
+        for control in (
+            "bar_later_return_pct",
+            "double_cost_return_pct",
+            "first_70_return_pct",
+            "last_30_return_pct",
+        ):
+            expect(card).to_contain_text(_percent(controls[control]))
+        expect(card).to_contain_text(f"{controls['random_percentile']:.1f} %of random entries did worse")
+        trials = "1 trial" if backtest["trials"] == 1 else f"{backtest['trials']} trials"
+        likely = f"{probability(backtest['sharpe_deflated'])} likely to be more than the luck of {trials}"
+        expect(card).to_contain_text(likely)
+    expect(opened.page.get_by_text(f"claude-trader backtest {TREND}")).to_be_visible()
+    assert opened.violations("ol.backtests > li:first-child") == []
 
 
-def test_files_are_readable_and_two_versions_compared(site: Site, chromium: Browser) -> None:
+def files_are_readable_and_two_versions_compared(site: Site, opened: OpenPage) -> None:
+    """Assert that of the view of TREND."""
     files = answer_of(site, "read_strategy", strategy_name=TREND)
     versions = [files["version"], *(version for version, _ in files["earlier"])]
     changed = answer_of(site, "read_strategy", strategy_name=TREND, version=versions[2])["changed_since"]
-    with opened_at(site, chromium, f"strategy/{TREND}?tab=files") as opened:
-        expect(opened.page.get_by_text(files["config"]["rules"]["buy"], exact=True).first).to_be_visible()
-        expect(opened.page.locator("ol.versions li")).to_have_count(3)
-        opened.page.get_by_label("What changed from").select_option(versions[2])
-        difference = opened.page.locator("[data-key=difference]")
-        expect(difference).to_contain_text("close > ema_20 AND rsi_14 < 70")
-        keys = {line.partition(":")[0] for line in changed}
-        assert {*difference.locator("dt").all_inner_texts()} == keys
-        expect(difference.locator("ins").first).to_have_text(files["config"]["rules"]["buy"])
-        opened.page.get_by_role("combobox", name="to", exact=True).select_option(versions[1])
-        expect(difference.locator("ins").first).to_have_text("close > ema_20 AND rsi_14 < 65")
-        assert opened.violations("main [data-key=difference], main select") == []
+    expect(opened.page.get_by_text(files["config"]["rules"]["buy"], exact=True).first).to_be_visible()
+    expect(opened.page.locator("ol.versions li")).to_have_count(3)
+    opened.page.get_by_label("What changed from").select_option(versions[2])
+    difference = opened.page.locator("[data-key=difference]")
+    expect(difference).to_contain_text("close > ema_20 AND rsi_14 < 70")
+    keys = {line.partition(":")[0] for line in changed}
+    assert {*difference.locator("dt").all_inner_texts()} == keys
+    expect(difference.locator("ins").first).to_have_text(files["config"]["rules"]["buy"])
+    opened.page.get_by_role("combobox", name="to", exact=True).select_option(versions[1])
+    expect(difference.locator("ins").first).to_have_text("close > ema_20 AND rsi_14 < 65")
+    assert opened.violations("main [data-key=difference], main select") == []
 
 
 @pytest.mark.long
@@ -142,7 +150,13 @@ def test_all_of_it_is_as_of_the_moment_of_the_slider(site: Site, chromium: Brows
         expect(opened.page.locator(".readout")).to_contain_text("Tue, 19 May 2026, 08:00")
         expect(opened.page.locator("table.runs tbody tr").first).to_contain_text("19 May, 09:00")
         opened.page.get_by_role("link", name="Record", exact=True).click()
-        expect(_figure(opened, "Judged")).to_be_visible()
+        then = answer_of(site, "get_performance", strategy_name=ANALYSTS, as_of=moment)
+        assert then["evidence"] == "too_few"
+        expect(_figure(opened, "Evidence")).to_contain_text("Too few to say")
+        expect(_figure(opened, "Judged")).to_contain_text(f"{then['judged']}")
+        expect(_figure(opened, "Its rules alone")).to_contain_text(f"{then['twin']['judged']} judged")
+        agent = opened.page.get_by_role("row", name=re.compile("price-analyst"))
+        expect(agent).to_contain_text(re.compile("too few|%"))
         assert "as_of=2026" in opened.run("location.hash")
         opened.run(f"location.hash = '#/strategy/{TREND}?as_of=2026-01-01T00:00:00Z'")
         heading(opened, TREND)
@@ -173,7 +187,7 @@ def test_a_strategy_that_is_new_says_what_starts_it(site: Site, chromium: Browse
         expect(opened.page.get_by_text(f"claude-trader run {NEW}")).to_be_visible()
         expect(opened.page.get_by_role("application")).to_have_attribute("aria-label", re.compile("300 closed candles"))
         opened.page.get_by_role("link", name="Record", exact=True).click()
-        expect(opened.page.locator(".empty, .notice").first).to_be_visible()
+        expect(opened.page.get_by_text("There is no BUY or SELL to judge yet.")).to_be_visible()
         assert opened.violations("main :is(.empty, .notice)") == []
         assert not kinds_of_slots(site, NEW)
 
