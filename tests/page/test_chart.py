@@ -7,6 +7,7 @@ import pytest
 
 from mcp_server.storage.assets import FOLDER
 from tests.rigs.browser import Browser, OpenPage
+from tests.rigs.sampled import sampled
 
 MINUS = "\N{MINUS SIGN}"
 HOUR, WEEK = 3_600_000, 604_800_000
@@ -93,12 +94,15 @@ def candles(*closes: float, first: int = MONDAY, step: int = HOUR) -> list[list[
 
 @pytest.mark.parametrize(
     ("close", "written"),
-    [
-        (1.2345678e-8, "0.000000012345678"),
-        (0.0000081, "0.0000081"),
-        (91_626.33, "91,626.33"),
-        (9.8765432e11, "987,654,320,000"),
-    ],
+    sampled(
+        [
+            (1.2345678e-8, "0.000000012345678"),
+            (9.8765432e11, "987,654,320,000"),
+            (0.0000081, "0.0000081"),
+            (91_626.33, "91,626.33"),
+        ],
+        2,
+    ),
 )
 def test_prices_keep_their_digits_on_the_axis_and_in_words(chart: Chart, close: float, written: str) -> None:
     chart.set("setCandles", candles(close, close))

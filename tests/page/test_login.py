@@ -1,7 +1,6 @@
 """Signing in at the page in a real browser, why it is refused, and how a session ends."""
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +62,16 @@ def refusal(opened: OpenPage) -> str:
 
 
 @SIZES
-def test_who_signs_in_by_the_keyboard_comes_to_the_place_that_was_asked_for(
+def test_a_wrong_token_is_refused_the_right_one_leads_to_the_place_asked_for_and_signing_out_is_for_good(
     guarded_page: Guarded, chromium: Browser, size: tuple[int, int]
 ) -> None:
+    """All by the keyboard, but for signing out."""
     with chromium.open(costs(guarded_page), size) as opened:
+        sign_in(opened, "wrong-token")
+        assert "The server does not know this token." in refusal(opened)
+        assert opened.page.url == costs(guarded_page)
+        assert token_field(opened).input_value() == ""
+        assert not any("wrong-token" in address for address in opened.requests)
         sign_in(opened, READS)
         assert is_signed_in(opened)
         assert opened.page.url == costs(guarded_page)
@@ -75,6 +80,12 @@ def test_who_signs_in_by_the_keyboard_comes_to_the_place_that_was_asked_for(
         opened.page.reload()
         assert is_signed_in(opened)
         no_script_and_no_address_has_the_secrets(opened)
+        with opened.page.expect_navigation():
+            opened.page.get_by_role("button", name="Sign out").click()
+        assert {cookie["name"] for cookie in opened.page.context.cookies()} == {KNOWN_COOKIE}
+        opened.page.go_back()
+        token_field(opened)
+        assert opened.page.get_by_role("button", name="Sign out").count() == 0
 
 
 def no_script_and_no_address_has_the_secrets(opened: OpenPage) -> None:
@@ -92,25 +103,6 @@ def no_script_and_no_address_has_the_secrets(opened: OpenPage) -> None:
     written = f"{kept} {opened.requests} {opened.page.content()} {opened.complaints}"
     assert READS not in written
     assert session["value"] not in written
-
-
-def test_a_wrong_token_is_refused_in_words_the_right_one_taken_and_signing_out_is_for_good(
-    guarded_page: Guarded, chromium: Browser
-) -> None:
-    with chromium.open(costs(guarded_page)) as opened:
-        sign_in(opened, "wrong-token")
-        assert "The server does not know this token." in refusal(opened)
-        assert opened.page.url == costs(guarded_page)
-        assert token_field(opened).input_value() == ""
-        assert not any("wrong-token" in address for address in opened.requests)
-        sign_in(opened, READS)
-        assert is_signed_in(opened)
-        with opened.page.expect_navigation():
-            opened.page.get_by_role("button", name="Sign out").click()
-        assert {cookie["name"] for cookie in opened.page.context.cookies()} == {KNOWN_COOKIE}
-        opened.page.go_back()
-        token_field(opened)
-        assert opened.page.get_by_role("button", name="Sign out").count() == 0
 
 
 @pytest.mark.long
@@ -145,14 +137,13 @@ def it_says_when_to_try_again(opened: OpenPage) -> None:
 CLAIMS = ("<b>no</b>", "wait&seconds=1e999", "wait&seconds=<b>", "wait&seconds=99999", "wait")
 
 
-@pytest.mark.parametrize(
-    "claims", [CLAIMS[:2], pytest.param(CLAIMS[2:], marks=pytest.mark.long)], ids=["two", "the others"]
-)
+@pytest.mark.long
 def test_an_address_that_claims_a_refusal_shows_words_of_the_page_only(
-    guarded_page: Guarded, chromium: Browser, claims: Sequence[str]
+    guarded_page: Guarded, chromium: Browser
 ) -> None:
+    """In `make test`, test_everyone_can_use_the_form claims the first of these."""
     with chromium.open("about:blank") as opened:
-        for words in claims:
+        for words in CLAIMS:
             opened.page.goto(costs(guarded_page, f"?refused={words}"))
             assert re.search("^The server does not know this token|Try again in (9|99) s", refusal(opened)), words
             assert opened.page.url == costs(guarded_page)
@@ -178,7 +169,9 @@ def test_when_its_token_is_dropped_the_open_page_asks_for_one_and_rests(
         assert is_signed_in(opened)
 
 
-def test_what_is_typed_stays_when_another_call_is_refused(guarded_page: Guarded, chromium: Browser) -> None:
+def test_what_is_typed_stays_when_another_call_is_refused_until_another_tab_signs_in(
+    guarded_page: Guarded, chromium: Browser
+) -> None:
     with chromium.open(costs(guarded_page)) as opened:
         token_field(opened).fill("half a tok")
         with opened.page.expect_response("**/mcp") as asked:
@@ -186,11 +179,6 @@ def test_what_is_typed_stays_when_another_call_is_refused(guarded_page: Guarded,
         assert asked.value.status == 401
         opened.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
         assert token_field(opened).input_value() == "half a tok"
-
-
-def test_who_signs_in_at_one_tab_is_signed_in_at_the_other(guarded_page: Guarded, chromium: Browser) -> None:
-    with chromium.open(costs(guarded_page)) as opened:
-        token_field(opened)
         other = OpenPage(opened.page.context.new_page())
         other.page.goto(costs(guarded_page))
         sign_in(other, READS)
@@ -247,7 +235,8 @@ def test_behind_tls_the_cookies_are_secure_and_only_this_host_can_set_the_sessio
     ],
 )
 def test_everyone_can_use_the_form(guarded_page: Guarded, chromium: Browser, size: tuple[int, int], dark: bool) -> None:
-    with chromium.open(costs(guarded_page, "?refused=token"), size, dark=dark) as opened:
+    with chromium.open(costs(guarded_page, f"?refused={CLAIMS[0]}"), size, dark=dark) as opened:
+        assert refusal(opened).startswith("The server does not know this token")
         field = token_field(opened)
         assert field.get_attribute("autocomplete") == "current-password"
         assert opened.violations() == []

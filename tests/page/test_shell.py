@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.page.conftest import Site
 from tests.page.opening import FOCUSED, SIZES, goes, heading, opened_at
-from tests.rigs.browser import Browser
+from tests.rigs.browser import Browser, OpenPage
 from tests.rigs.sample_strategies import TREND
 
 PAST = "2026-05-18T09:30:00Z"
@@ -30,8 +30,9 @@ def test_each_view_is_a_link_away_and_the_back_button_returns(
         heading(opened, "Market")
 
 
-def test_an_address_of_nothing_leads_somewhere(site: Site, chromium: Browser) -> None:
+def test_an_address_of_nothing_leads_somewhere_and_the_brand_home(site: Site, chromium: Browser) -> None:
     with opened_at(site, chromium, "%E0%A4%A") as opened:
+        the_first_key_offers_to_skip_to_the_content(opened)
         for place in ("nonsense", "__proto__", "constructor", "strategies/<b>", "nonsense?as_of=%"):
             heading(opened, "There is no such page")
             opened.run(f"location.hash = '#/{place}'")
@@ -40,25 +41,22 @@ def test_an_address_of_nothing_leads_somewhere(site: Site, chromium: Browser) ->
         heading(opened, "Strategies")
         opened.run("location.hash = '?as_of='")
         heading(opened, "Strategies")
-
-
-def test_the_brand_leads_home_from_anywhere_and_keeps_the_moment(site: Site, chromium: Browser) -> None:
-    with opened_at(site, chromium, f"nonsense?as_of={PAST}") as opened:
+        opened.run(f"location.hash = '#/nonsense?as_of={PAST}'")
         heading(opened, "There is no such page")
         opened.page.get_by_role("link", name="Claude Trader").click()
         heading(opened, "Strategies")
         assert opened.run("location.hash") == "#/?as_of=2026-05-18T09%3A30%3A00Z"
 
 
-def test_the_first_key_offers_to_skip_to_the_content(site: Site, chromium: Browser) -> None:
-    with opened_at(site, chromium, "nonsense") as opened:
-        heading(opened, "There is no such page")
-        opened.page.keyboard.press("Tab")
-        assert opened.page.get_by_role("link", name="Skip to the content").evaluate(FOCUSED)
-        assert opened.run("document.activeElement.getBoundingClientRect().left >= 0")
-        opened.page.keyboard.press("Enter")
-        opened.page.keyboard.press("Tab")
-        assert opened.page.get_by_role("link", name="See all strategies").evaluate(FOCUSED)
+def the_first_key_offers_to_skip_to_the_content(opened: OpenPage) -> None:
+    """Assert that of an address of nothing."""
+    heading(opened, "There is no such page")
+    opened.page.keyboard.press("Tab")
+    assert opened.page.get_by_role("link", name="Skip to the content").evaluate(FOCUSED)
+    assert opened.run("document.activeElement.getBoundingClientRect().left >= 0")
+    opened.page.keyboard.press("Enter")
+    opened.page.keyboard.press("Tab")
+    assert opened.page.get_by_role("link", name="See all strategies").evaluate(FOCUSED)
 
 
 def test_a_page_of_an_older_version_loads_itself_anew_and_only_once(site: Site, chromium: Browser) -> None:
@@ -86,8 +84,8 @@ def test_a_page_of_an_older_version_loads_itself_anew_and_only_once(site: Site, 
 
 def test_a_page_whose_script_is_gone_says_so_and_loads_again(site: Site, chromium: Browser) -> None:
     """The page came from a server of one version, and its script is asked of another."""
-    with chromium.open(f"{site.url}#/costs", now=site.now, reduced_motion="reduce") as opened:
-        heading(opened, "Costs")
+    with chromium.open(f"{site.url}#/nonsense", now=site.now) as opened:
+        heading(opened, "There is no such page")
         opened.page.route("**/page-*.js", lambda route: route.continue_(url=f"{site.url}page-0123456789abcdef.js"))
         with opened.page.expect_response(lambda response: ".js" in response.url) as script:
             opened.page.goto(f"{site.url}?anew#/costs")

@@ -73,7 +73,9 @@ def test_a_shared_link_shows_the_page_as_of_its_moment(site: Site, chromium: Bro
         assert moment_in(opened.page.url) is None
 
 
-def test_the_slider_goes_from_the_first_run_to_now_by_keys(site: Site, chromium: Browser) -> None:
+def test_the_slider_goes_from_the_first_run_to_now_by_keys_and_dragged_asks_only_for_where_it_rests(
+    site: Site, chromium: Browser
+) -> None:
     ((begin,),) = site.sample.database.read(
         lambda connection: connection.execute("SELECT min(started_at) FROM executions").fetchall()
     )
@@ -92,11 +94,6 @@ def test_the_slider_goes_from_the_first_run_to_now_by_keys(site: Site, chromium:
         assert arrived(opened, lambda moment: moment is not None and moment <= begin) == begin
         opened.page.keyboard.press("End")
         assert arrived(opened, is_now) is None
-
-
-def test_dragging_asks_only_for_where_it_rests(site: Site, chromium: Browser) -> None:
-    with opened_at(site, chromium, "costs") as opened:
-        found = slider(opened)
         asked = moments_asked(opened)
         opened.run("""() => {
             const range = document.querySelector("[type=range]"), middle = (Number(range.min) + Number(range.max)) / 2;
@@ -111,25 +108,28 @@ def test_dragging_asks_only_for_where_it_rests(site: Site, chromium: Browser) ->
         assert rested is not None
         assert {text for text in asked if text is not None} <= {rested.isoformat().replace("+00:00", "Z")}
         assert found.is_visible()
+        opened.page.get_by_role("button", name="Back to now").click()
+        assert arrived(opened, is_now) is None
+        opened.page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+        a_day_back_and_forth_and_any_moment_by_the_field(site, opened)
 
 
-def test_a_day_back_and_forth_and_any_moment_by_the_field(site: Site, chromium: Browser) -> None:
-    with opened_at(site, chromium, "costs", PHONE) as opened:
-        slider(opened)
-        page, day = opened.page, timedelta(days=1)
-        assert page.get_by_role("button", name="+1 day").is_disabled()
-        page.get_by_role("button", name="1 day").first.click()
-        assert arrived(opened, is_past) == site.now.replace(microsecond=0) - day
-        page.get_by_role("button", name="+1 day").click()
-        assert arrived(opened, is_now) is None
-        page.get_by_label("Moment, in your time zone").fill("2026-05-17T08:15")
-        assert arrived(opened, is_past) == datetime(2026, 5, 17, 8, 15, tzinfo=UTC)
-        assert opened.violations("#past, .timebar") == []
-        page.go_back()
-        assert arrived(opened, is_now) is None
-        page.get_by_label("Moment, in your time zone").fill("2031-01-01T00:00")
-        assert moment_in(opened.page.url) is None
-        assert page.locator("#past").is_hidden()
+def a_day_back_and_forth_and_any_moment_by_the_field(site: Site, opened: OpenPage) -> None:
+    """Assert that of a page whose bar is open."""
+    page, day = opened.page, timedelta(days=1)
+    assert page.get_by_role("button", name="+1 day").is_disabled()
+    page.get_by_role("button", name="1 day").first.click()
+    assert arrived(opened, is_past) == site.now.replace(microsecond=0) - day
+    page.get_by_role("button", name="+1 day").click()
+    assert arrived(opened, is_now) is None
+    page.get_by_label("Moment, in your time zone").fill("2026-05-17T08:15")
+    assert arrived(opened, is_past) == datetime(2026, 5, 17, 8, 15, tzinfo=UTC)
+    assert opened.violations("#past, .timebar") == []
+    page.go_back()
+    assert arrived(opened, is_now) is None
+    page.get_by_label("Moment, in your time zone").fill("2031-01-01T00:00")
+    assert moment_in(opened.page.url) is None
+    assert page.locator("#past").is_hidden()
 
 
 @pytest.mark.parametrize(
