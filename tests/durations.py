@@ -7,7 +7,6 @@ A test marked `long` is the whole form of one that `make test` runs: more repeti
 import json
 from collections import defaultdict
 from collections.abc import Container, Iterable
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,9 +16,6 @@ TESTS = Path(__file__).parent
 FILE = TESTS / "durations.json"
 LEAST_S = 1.0
 """A file that takes no longer is not listed; each that is not listed counts so much."""
-
-OF_THE_PAGE = 2
-"""So many workers share the files of the page: each starts a browser and servers, which takes seconds of a core."""
 
 
 def measured() -> dict[str, dict[str, float]]:
@@ -40,19 +36,14 @@ def left_out(config: pytest.Config) -> bool:
 
 
 class PageTogether(LoadFileScheduling):  # type: ignore[misc]
-    """Gives each file to one worker, as `--dist loadfile` does, and those of the page to a few."""
+    """Gives each file to one worker, as `--dist loadfile` does, and all of the page to one: it starts a browser once.
+
+    A browser, its first pages and the servers that they ask take four seconds of a core.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return _of_the_page().get(file, file)
-
-
-@cache
-def _of_the_page() -> dict[str, str]:
-    """Return which share each file of the page belongs to, by the file: in turn, as the slowest comes first."""
-    seconds, files = measured()["test"], (file.relative_to(TESTS).as_posix() for file in TESTS.glob("page/test_*.py"))
-    ordered = sorted(files, key=lambda file: (-seconds.get(file, LEAST_S), file))
-    return {f"{TESTS.name}/{file}": f"page {place % OF_THE_PAGE}" for place, file in enumerate(ordered)}
+        return "page" if file.startswith(f"{TESTS.name}/page/") else file
 
 
 def with_fewer_examples(items: Iterable[pytest.Item]) -> None:

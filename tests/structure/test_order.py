@@ -1,7 +1,6 @@
 """Which tests `make test` runs and in what order: the slowest files first, by the seconds that were measured."""
 
 import json
-from collections import defaultdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -41,16 +40,12 @@ def test_the_files_of_the_page_come_one_after_another_so_that_one_browser_serves
     assert _ordered(pytestconfig, *tests) == ["test_login.py", "test_new.py", Path(slowest).name]
 
 
-def test_two_workers_share_all_files_of_the_page_each_about_half_of_its_seconds() -> None:
+def test_one_worker_gets_all_files_of_the_page() -> None:
     config: Any = SimpleNamespace(getoption={"dist": "loadfile"}.__getitem__, getvalue=lambda _: ["popen"])
     scheduler = pytest_xdist_make_scheduler(config, None)
     assert scheduler is not None
-    seconds, shares = durations.measured()["test"], defaultdict[str, float](float)
-    for file in durations.TESTS.glob("page/test_*.py"):
-        name = file.relative_to(durations.TESTS).as_posix()
-        shares[scheduler._split_scope(f"tests/{name}::test_x[page]")] += seconds.get(name, durations.LEAST_S)
-    assert len(shares) == 2
-    assert min(shares.values()) > sum(shares.values()) / 3
+    files = [file.relative_to(durations.TESTS).as_posix() for file in durations.TESTS.glob("page/test_*.py")]
+    assert {scheduler._split_scope(f"tests/{file}::test_x[page]") for file in files} == {"page"}
     assert scheduler._split_scope("tests/structure/test_order.py::test_x") == "tests/structure/test_order.py"
     config.getoption = {"dist": "load"}.__getitem__
     assert pytest_xdist_make_scheduler(config, None) is None
