@@ -1,6 +1,7 @@
 """What the process from which programs are forked does last: it is imported there only."""
 
 import gc
+import logging
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from mcp.server.mcpserver import Context
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp_types._v2026_07_28 import DiscoverRequest, ListToolsRequest
 
+from mcp_server.adapters.ccxt.client import import_exchange
 from mcp_server.app import build_server, tool_files
 from mcp_server.domain.indicators.parse import parse_specs
 from mcp_server.domain.strategy.format import Agent, Config
@@ -52,6 +54,10 @@ with tempfile.TemporaryDirectory() as home:  # each server would make its tools,
         server = build_server(ServerSettings(home=Path(home), exchange="simulated"), for_a_run=for_a_run)
         for _ in run_imports(server._tool_manager, tool_files()):
             pass
+logging.root.handlers.clear()  # the server has made one; a program makes its own where there is none
+for exchange in ("binance", "coinbase", "kraken"):
+    for _ in import_exchange(exchange):
+        pass
 tempfile.tempdir = None  # matplotlib has asked for it; a forked program heeds its own TMPDIR
 gc.collect()
 gc.freeze()  # else each forked program looks through all of this for garbage, and copies it by that

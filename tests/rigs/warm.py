@@ -49,6 +49,9 @@ PRELOADED = (
         "mcp_server.storage.journal.ends",
     ),
     *("numpy.random", "numpy.fft", "rich.status", "rich._emoji_codes"),
+    *("mcp_server.parent", "uvicorn.lifespan.on", "anyio._core._signals", "anyio._core._subprocesses", "netrc"),
+    *("mcp_server.news.collecting", "mcp_server.news.collector", "mcp_server.adapters.news.reader"),
+    *("mcp_server.overview", "runner.cli.show_status", "multiprocessing.synchronize"),
     "tests.rigs.preloaded",
 )
 FORKING = "FORKING_FOR_TESTS"
