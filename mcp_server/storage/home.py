@@ -2,16 +2,15 @@
 
 import errno
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from mcp_server.errors import Misconfigured, NoSpace
 
 _CHECKOUT = Path(__file__).parents[2]
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
+class Home(NamedTuple):  # a dataclass takes as long to import as a run has done until it starts its server
     """Where each thing of a home lies. Nothing is created until `prepare`."""
 
     root: Path

@@ -5,20 +5,19 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 KEPT_LINES = 20
 LAST_S = 2.0
 """How long the rest of what an ended program wrote may take to arrive."""
 
 
-@dataclass(slots=True)
 class ChildStderr:
     """Give `writing_end` to one program as its standard error, then call `hand_over`."""
 
-    writing_end: int
-    _reader: threading.Thread
-    _lines: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
+    def __init__(self, writing_end: int, reader: threading.Thread, lines: deque[str]) -> None:
+        self.writing_end = writing_end
+        self._reader = reader
+        self._lines = lines
 
     def hand_over(self) -> None:
         """Leave the writing end to the program alone, so that its end is noticed."""

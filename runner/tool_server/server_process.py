@@ -6,7 +6,6 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import TypeVar
@@ -21,13 +20,15 @@ T = TypeVar("T")
 KEPT_BACK = frozenset((*CREDENTIALS, "TRADER_NOTIFY"))
 """Variables of the environment that a local server does not need."""
 
-MEMORY_KEPT = {
+FOR_A_RUN = {
     "MALLOC_TRIM_THRESHOLD_": f"{1 << 28}",
     "MALLOC_MMAP_THRESHOLD_": f"{1 << 24}",
     "MALLOC_TOP_PAD_": f"{1 << 24}",
+    "OPENBLAS_NUM_THREADS": "1",
 }
-"""By these glibc keeps what a server for one run has freed, in bytes: to return it, and take it anew for each of some
-thousand arrays, takes a third as long as to fill them."""
+"""By the first three glibc keeps what a server for one run has freed, in bytes: to return it, and take it anew for each
+of some thousand arrays, takes a third as long as to fill them. By the last numpy starts no threads, which take a
+quarter of its import: rules solve no equations."""
 
 SERVER_URL = "TRADER_SERVER_URL"
 
@@ -40,14 +41,14 @@ END_S = 5.0
 """How long it may take to end before it is killed."""
 
 
-@dataclass(slots=True)
 class ServerProcess:
     """A local server that has been started. `runner_token` lets its runner in, and is counted apart from others."""
 
-    runner_token: str
-    _program: "Popen[bytes]"
-    _stderr: ChildStderr
-    _told: bool = False
+    def __init__(self, runner_token: str, program: "Popen[bytes]", child_stderr: ChildStderr) -> None:
+        self.runner_token = runner_token
+        self._program = program
+        self._stderr = child_stderr
+        self._told = False
 
     async def where(self) -> tuple[str, str]:
         """Wait until it listens; return the URL by which this machine reaches it, and where a person finds its page.
@@ -120,14 +121,14 @@ def start_server(
         host: the address to listen on.
         port: the port to listen on; 0 takes a free one.
         tell: called with each line that the server writes to standard error, in a thread.
-        for_a_run: it imports at once what a run needs, and keeps all memory until it ends.
+        for_a_run: it imports at once what a run needs, keeps all memory until it ends, and computes in one thread.
         collect_news: it collects the news of its home.
     """
     own = _token()
     left_out = {*KEPT_BACK, *variables}
     environment = {name: value for name, value in os.environ.items() if name.upper() not in left_out}
     environment.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # to look for some takes 30 ms of its start
-    for name, value in MEMORY_KEPT.items() if for_a_run else ():
+    for name, value in FOR_A_RUN.items() if for_a_run else ():
         environment.setdefault(name, value)
     environment |= {**variables, "TRADER_RUNNER_TOKEN": own, **no_proxy()}
     command = [sys.executable, "-P", "-m", "mcp_server", "--http", "--host", host, "--port", str(port), "--with-parent"]

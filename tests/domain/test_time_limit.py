@@ -4,6 +4,9 @@ import time
 from contextlib import ExitStack
 from threading import Event, active_count
 
+import pytest
+
+from mcp_server.domain.rules import time_limit
 from mcp_server.domain.rules.time_limit import TimeLimit
 
 SHORT_S = 0.2
@@ -49,3 +52,10 @@ def test_where_nothing_runs_the_thread_ends_and_the_next_call_is_limited_as_well
         assert watcher is not None
         watcher.join(5)
         assert not watcher.is_alive()
+
+
+def test_what_is_over_before_the_thread_first_looks_does_not_end_it_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    happened = list[float | str]()
+    monkeypatch.setattr(time_limit, "sleep", happened.append)
+    TimeLimit(60, lambda: happened.append("at rest"))._watch()
+    assert happened == [60, "at rest"]

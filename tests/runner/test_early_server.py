@@ -64,7 +64,7 @@ from runner.__main__ import main
 from runner.tool_server import server_process
 
 def popen(*_, **__):
-    print("before:", *sorted({"typer", "asyncio", "anyio", "pydantic"} & sys.modules.keys()))
+    print("before:", *sorted({"typer", "asyncio", "anyio", "pydantic", "dataclasses"} & sys.modules.keys()))
     raise SystemExit
 
 server_process.Popen = popen
@@ -157,7 +157,7 @@ def test_a_server_that_does_not_start_is_an_outcome_with_what_it_wrote(
 
 
 @pytest.mark.parametrize("for_a_run", [False, True])
-def test_only_a_server_for_one_run_keeps_the_memory_that_it_has_freed(
+def test_only_a_server_for_one_run_keeps_freed_memory_and_starts_no_threads_of_numpy(
     monkeypatch: pytest.MonkeyPatch, for_a_run: bool
 ) -> None:
     given = dict[str, str]()
@@ -168,9 +168,11 @@ def test_only_a_server_for_one_run_keeps_the_memory_that_it_has_freed(
 
     monkeypatch.setattr(server_process, "Popen", popen)
     monkeypatch.setenv("MALLOC_TOP_PAD_", "4096")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     with pytest.raises(FileNotFoundError):
         server_process.start_server({}, for_a_run=for_a_run)
-    assert (given.keys() >= server_process.MEMORY_KEPT.keys()) is for_a_run
+    assert (given.keys() >= server_process.FOR_A_RUN.keys()) is for_a_run
+    assert given.get("OPENBLAS_NUM_THREADS") == ("1" if for_a_run else None)
     assert given["MALLOC_TOP_PAD_"] == "4096", "what the user has set holds"
 
 

@@ -36,8 +36,10 @@ class TimeLimit:
                 self._running.pop(call, None)
 
     def _watch(self) -> None:
-        while (pause_s := self._interrupt_late()) is not None:
+        pause_s: float | None = self.seconds  # whatever runs began just now; what is short may be over before a look
+        while pause_s is not None:
             sleep(pause_s)
+            pause_s = self._interrupt_late()
         self._at_rest()
 
     def _interrupt_late(self) -> float | None:
