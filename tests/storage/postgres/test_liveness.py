@@ -110,27 +110,30 @@ def test_a_live_process_whose_session_is_lost_takes_its_locks_again_by_itself(
     assert holds(database, other) == []
 
 
-def test_a_restart_of_postgres_interrupts_no_live_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_postgres_keeps_what_was_committed_and_interrupts_no_live_run(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(liveness, "RESTARTED_S", RESTARTED_S)
     with Postgres() as server:
         address = PostgresAddress.of(server.new_database())
         mine, other = PostgresDatabase(address), PostgresDatabase(address)
         journal, beside = Journal(mine, Home(home)), Journal(other, Home(home))
         claimed = claim(journal)
+        assert end(journal, claim(journal)) is None
         server.kill()
         with pytest.raises(Retryable):
             beside.settle()
         server.start()
         for _ in range(2):
             beside.settle()
-        assert statuses(beside) == [Status.RUNNING]
+        assert statuses(beside) == [Status.SUCCESS, Status.RUNNING], "both, to the last commit before the kill"
         deadline = time.time() + LIMIT_S
         while not holds(mine, other) and time.time() < deadline:
             pass
         monkeypatch.setattr(liveness, "RESTARTED_S", 0)
         assert dead(other) == [], "it has taken its lock again"
         assert end(journal, claimed) is None
-        assert statuses(beside) == [Status.SUCCESS]
+        assert statuses(beside) == [Status.SUCCESS] * 2
         for database in (mine, other):
             database.close()
 
