@@ -230,6 +230,31 @@ def test_texts_of_strangers_are_shown_as_texts(site: Site, chromium: Browser) ->
 
 
 @pytest.mark.long
+def test_a_history_of_three_pages_is_shown_to_its_first_run(site: Site, chromium: Browser) -> None:
+    """In `make test`, `tests/tools/test_journal_tools.py` asks for page after page."""
+    config = {"trading_pair": "BTC/USDT", "exchange": "simulated", "interval": "1h", "rules": {"buy": "close > 1"}}
+    strategy = parse_strategy("long-lived", config, None)
+    slots = [site.now.replace(minute=0, second=0) - timedelta(hours=hour) for hour in range(1, 301)]
+    runs = [SampleRun(strategy, SlotRow(Status.MISSED, slot, slot, 1, "Nothing ran.")) for slot in slots]
+    with (
+        with_strategy(site, strategy, runs),
+        opened_at(site, chromium, "strategy/long-lived") as opened,
+    ):
+        rows = opened.page.locator("table.runs tbody tr")
+        opened.page.get_by_role("button", name="All runs").click()
+        older = opened.page.get_by_role("button", name="Show older runs")
+        expect(rows).to_have_count(25)
+        for count in (*range(50, 300, 25), 300):
+            older.click()
+            expect(rows).to_have_count(count)
+        expect(older).to_have_count(0)
+        shown = rows.locator("time").evaluate_all("all => all.map(time => time.dateTime)")
+        times = [time for time in shown if time]
+        assert times == sorted(set(times), reverse=True), "each once, the newest first"
+        assert len(times) == len(runs)
+
+
+@pytest.mark.long
 def test_an_exchange_that_cannot_be_reached_leaves_the_rest(site: Site, chromium: Browser) -> None:
     """In `make test`, test_market.py shows what such an exchange makes of a chart."""
     rules = {"timeframe": "1h", "buy": "close > prev(close, 1)"}

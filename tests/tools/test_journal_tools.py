@@ -130,6 +130,22 @@ async def test_older_ones_are_asked_for_by_the_number_of_a_run_and_reasonings_ca
     assert "before 1 is recorded" in (await ask("list_signals", before=1))["note"]
 
 
+async def test_page_after_page_gives_each_run_once_the_newest_first(ask: Ask, home: Path) -> None:
+    copies = (
+        "INSERT INTO executions (strategy_id, strategy_version, trigger, as_of, engine, started_at, completed_at, "
+        "status, error_message, run_key) SELECT strategy_id, strategy_version, trigger, as_of, engine, started_at, "
+        "completed_at, status, error_message, CAST(number AS VARCHAR) "
+        "FROM executions, generate_series(1, 5) AS g(number) WHERE id = 2"
+    )
+    journal_database(home).write(lambda connection: connection.execute(copies))
+    pages, before = list[list[int]](), None
+    while not pages or len(pages[-1]) == 3:
+        answer = await ask("list_signals", outcomes="all", limit=3, before=before)
+        pages.append([row[0] for row in answer["rows"]])
+        before = pages[-1][-1]
+    assert pages == [[7, 6, 5], [4, 3, 2], [1]]
+
+
 async def test_a_strategy_without_signals_is_named(ask: Ask) -> None:
     said = await ask("list_signals", strategy_name="other")
     assert (said["rows"], said["note"]) == (
