@@ -137,7 +137,7 @@ def _show_strategy(console: Console, strategy: Strategy, days: int) -> None:
         console.print(show.plain(f"buy:  {config.rules.buy or ''}\nsell: {config.rules.sell or ''}", "dim"))
     about = (
         f"{days} days of {config.trading_pair} on an invented market, with a run every {EVERY_HOURS} hours. "
-        "It needs no key and no network. Each run sees only closed candles.\n"
+        "It needs no key and no network. Each run sees only closed candles. Times are UTC.\n"
     )
     console.print(show.plain(about, "dim"))
 

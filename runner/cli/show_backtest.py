@@ -120,7 +120,7 @@ def _folds(console: Console, folds: Sequence[Mapping[str, Any]]) -> None:
 def market(answer: Mapping[str, Any]) -> Text:
     """Return what was tested, on what, and over which time."""
     where = f"  {answer['symbol']}  {answer['timeframe']} candles of {answer['exchange']}"
-    period = f"\n{_day(answer['start'])} to {_day(answer['end'])}, {answer['candles']:,} candles"
+    period = f"\n{_day(answer['start'])} to {_day(answer['end'])} UTC, {answer['candles']:,} candles"
     period += "; the market is invented" if answer.get("simulated") else ""
     return plain(str(answer["strategy_name"] or "draft"), "bold") + plain(where) + plain(period)
 
