@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 
 from mcp_server.domain.strategy.parse import parse_strategy
+from mcp_server.domain.text import dollars
 from mcp_server.errors import NotFound, Retryable, TraderError
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.claude.builder import INSTEAD, Ask, BuildTask, run_builder
@@ -39,7 +40,7 @@ async def build(
     """
     environment = settings.claude_environment
     require_claude(environment, INSTEAD)
-    tell("did", f"designing, for {budget_usd:.2f} USD at most; Ctrl-C stops it")
+    tell("did", f"designing, for {dollars(budget_usd)} USD at most; Ctrl-C stops it")
     async with tool_server(settings) as address:
         try:
             with anyio.fail_after(PREPARE_S):

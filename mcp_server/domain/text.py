@@ -86,6 +86,12 @@ def number(value: float | None) -> str:
     return f"{value:,.10f}".rstrip("0").rstrip(".") if abs(value) >= 1e-4 else f"{value:.8g}"
 
 
+def two_numbers(one: float, other: float) -> tuple[str, str]:
+    """Write two numbers with four significant digits, and with more where that would make different ones the same."""
+    texts = [(number(significant(one, digits)), number(significant(other, digits))) for digits in (4, 6, 8, 10)]
+    return next((pair for pair in texts if pair[0] != pair[1]), texts[0])
+
+
 def minute(moment: datetime) -> str:
     """Write a moment to the minute; all times are UTC."""
     return moment.strftime("%Y-%m-%d %H:%M")

@@ -13,7 +13,7 @@ from mcp_server.domain.strategy.checks.budget import usd_per_run
 from mcp_server.domain.strategy.claude_answer import ClaudeAnswer
 from mcp_server.domain.strategy.evidence import unheard, unreported
 from mcp_server.domain.strategy.strategy import Strategy
-from mcp_server.domain.text import cleaned
+from mcp_server.domain.text import cleaned, dollars
 from runner.claude.trace import tokens_used, trace_of, without
 from runner.claude.transcript import Ending, Transcript
 
@@ -139,7 +139,7 @@ def _check_ending(ending: Ending, strategy: Strategy) -> None:
         raise _NoSignal(Status.ERROR, why)
     if ending.subtype == "error_max_budget_usd":
         why = (
-            f"The run's budget of {usd_per_run(strategy):.2f} USD was spent before it answered. "
+            f"The run's budget of {dollars(usd_per_run(strategy))} USD was spent before it answered. "
             "Raise 'budget.usd_per_run', or use a cheaper 'model'."
         )
         raise _NoSignal(Status.ERROR, why)

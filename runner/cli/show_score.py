@@ -10,7 +10,7 @@ from rich.text import Text
 
 from mcp_server.domain.scoring.reliability import FEWEST
 from mcp_server.domain.scoring.sentences import length_of_time
-from mcp_server.domain.text import change, cleaned, counted, dollars, exact_duration
+from mcp_server.domain.text import change, cleaned, counted, dollars, exact_duration, significant
 from runner.cli.show import plain
 
 LABEL, VALUE = 21, 17
@@ -180,7 +180,7 @@ def _cost(answer: Answer) -> list[Figure]:
 
 
 def _stop(stop: Answer) -> Figure:
-    limit = f"{'reached' if stop['reached'] else 'pauses at'} {stop['limit']:g}"
+    limit = f"{'reached' if stop['reached'] else 'pauses at'} {stop['limit']:,.10g}"
     return _figure("highest e-value", stop["highest"], _short, f"for less than {stop['minimum_edge_pct']:g} %; {limit}")
 
 
@@ -241,7 +241,7 @@ def _pcts(bounds: Sequence[float]) -> str:
 
 
 def _short(value: float | None) -> str:
-    return UNDEFINED if value is None else f"{value:,.3g}"
+    return UNDEFINED if value is None else f"{value:,.3g}" if abs(value) < 1_000 else f"{significant(value, 3):,.10g}"
 
 
 def usd(value: float) -> str:

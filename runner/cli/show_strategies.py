@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mcp_server.domain.text import counted
+from mcp_server.domain.text import counted, dollars
 from runner.cli.show import plain
 
 if TYPE_CHECKING:
@@ -57,5 +57,6 @@ def findings(console: Console, results: Sequence["Finding"]) -> None:
 
 def _cost(answer: Mapping[str, Any]) -> str:
     day, month = answer.get("usd_per_day"), answer.get("usd_per_month")
-    known = day is not None and month is not None and (day or month)  # else `basis` says it all
-    return f"${day:.2f} a day, ${month:.2f} a month: " if known else ""
+    if day is None or month is None or not (day or month):  # `basis` says it all
+        return ""
+    return f"${dollars(day)} a day, ${dollars(month)} a month: "

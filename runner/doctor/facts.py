@@ -25,7 +25,7 @@ from mcp_server.storage.journal_database import journal_database
 from mcp_server.storage.news.standing import news_standing
 from mcp_server.storage.strategies.folders import ListedStrategy
 from runner.doctor import findings
-from runner.doctor.findings import MIB, Diagnosis, HomeFacts
+from runner.doctor.findings import MB, Diagnosis, HomeFacts
 from runner.memory import free_mb
 from runner.settings import RunnerSettings
 
@@ -75,7 +75,7 @@ def home(home: Home) -> list[Diagnosis]:
         str(home.root),
         exists=True,
         writable=home.root.is_dir() and os.access(home.root, os.W_OK | os.X_OK),
-        free_mib=shutil.disk_usage(home.root).free // MIB,
+        free_mb=shutil.disk_usage(home.root).free // MB,
         running=alive,
         killed=len(locks) - alive,
         waiting=sum(file.suffix == ".json" for file in _files(home.outbox)),
@@ -113,10 +113,10 @@ def database(home: Home, *, journal_elsewhere: bool = False) -> list[Diagnosis]:
         return [Diagnosis("database", "error", problem, remedy)]
     except TraderError as error:
         return [Diagnosis("database", "error", error.problem, error.remedy)]
-    size_mib = home.database.stat().st_size / MIB
+    size_mb = home.database.stat().st_size / MB
     runs = "" if journal_elsewhere else f"{counts.get('executions', 0):,} runs, "
     rows = f"{runs}{counts.get('candles', 0):,} candles"
-    return [Diagnosis("database", "ok", f"Opens and is intact: {rows}, {size_mib:.1f} MB.")]
+    return [Diagnosis("database", "ok", f"Opens and is intact: {rows}, {size_mb:.1f} MB.")]
 
 
 def _read_everything(connection: object) -> dict[str, int]:

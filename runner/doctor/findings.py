@@ -18,7 +18,7 @@ from runner.installed import install
 
 Status = Literal["ok", "warning", "error", "skipped"]
 
-MIB = 1024 * 1024
+MB = 1_000_000
 
 SKEW_S = 2.0
 """With a clock that is this far behind, closed candles count as forming."""
@@ -78,7 +78,7 @@ class HomeFacts:
     path: str
     exists: bool
     writable: bool = True
-    free_mib: int | None = None
+    free_mb: int | None = None
     running: int = 0
     killed: int = 0
     waiting: int = 0
@@ -95,9 +95,9 @@ def home(facts: HomeFacts) -> list[Diagnosis]:
     if not facts.writable:
         remedy = "Give this user write access, or set TRADER_HOME to a folder that can be written."
         problems.append(Diagnosis("home", "error", f"{facts.path} cannot be written.", remedy))
-    if facts.free_mib is not None and facts.free_mib < 500:
-        status: Status = "error" if facts.free_mib < 50 else "warning"
-        problem = f"Its disk has {facts.free_mib} MB left."
+    if facts.free_mb is not None and facts.free_mb < 500:
+        status: Status = "error" if facts.free_mb < 50 else "warning"
+        problem = f"Its disk has {facts.free_mb} MB left."
         remedy = "Free some disk space. A run that cannot be recorded does not start."
         problems.append(Diagnosis("home", status, problem, remedy))
     if facts.killed:
@@ -113,7 +113,7 @@ def home(facts: HomeFacts) -> list[Diagnosis]:
         problem = "Other users of this machine can read its .env, which may hold keys."
         problems.append(Diagnosis("home", "warning", problem, f"chmod 600 {facts.path}/.env"))
     running = f", {counted(facts.running, 'run')} in progress" if facts.running else ""
-    return problems or [Diagnosis("home", "ok", f"{facts.path}, {facts.free_mib or '?'} MB free{running}.")]
+    return problems or [Diagnosis("home", "ok", f"{facts.path}, {facts.free_mb or '?'} MB free{running}.")]
 
 
 def strategies(listed: Sequence[ListedStrategy]) -> list[Diagnosis]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from mcp_server.domain.text import number
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import TraderError
 from mcp_server.storage.strategies.folders import ListedStrategy
@@ -58,7 +59,7 @@ async def exchange(tools: Tools, name: str, symbol: str | None) -> tuple[list[Di
         except TraderError:  # the symbol's fault, or another check's
             continue
         ahead_s = (datetime.now(UTC) - parse_moment(price["price_time"])).total_seconds()
-        sentence = f"Reachable: {price['symbol']} is at {price['price']:g}."
+        sentence = f"Reachable: {price['symbol']} is at {number(price['price'])}."
         return [Diagnosis(check, "ok", sentence)], ahead_s if price["live"] else None
     return [Diagnosis(check, "ok", "Reachable.")], None
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mcp_server.domain.outcome import SignalName, Status
-from mcp_server.domain.text import cleaned, dollars, shortened
+from mcp_server.domain.text import cleaned, dollars, number, shortened, significant
 from mcp_server.domain.timeframes import iso, to_ms
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def _of_run(kind: str, strategy: Strategy, ended: Ended) -> str:
 
 
 def _figure(value: float | None) -> str:
-    return NONE if value is None else f"{value:.3g}"
+    return NONE if value is None else number(significant(value, 3))
 
 
 def iso_minute(moment: datetime) -> str:

@@ -24,6 +24,7 @@ from mcp_server.domain.text import (
     share,
     shortened,
     significant,
+    two_numbers,
 )
 
 WICKED = "U\u202eS\u200bD\u2066C\x00\x1b[31m\ufeff\u00ad\u3164\u115f\U000e0041 coin\u2069"
@@ -145,3 +146,16 @@ def test_only_all_is_100_per_cent_and_only_none_is_0() -> None:
         "0 %", "under 1 %", "1 %", "50 %", "99 %", "over 99 %", "100 %",
     ]  # fmt: skip
     assert {share(one / 1_000) for one in range(1, 1_000)}.isdisjoint({"0 %", "100 %"})
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "words"),
+    [
+        (31.9824, 38.4578, ("31.98", "38.46")),
+        (31.9824, 31.9841, ("31.9824", "31.9841")),
+        (12_345_678.0, 12_345_690.0, ("12,345,678", "12,345,690")),
+        (-0.0000123, 0.0000123, ("-1.23e-05", "1.23e-05")),
+    ],
+)
+def test_two_numbers_that_differ_are_not_written_alike(one: float, other: float, words: tuple[str, str]) -> None:
+    assert two_numbers(one, other) == words

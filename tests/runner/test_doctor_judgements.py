@@ -73,10 +73,10 @@ def test_without_claude_strategies_the_extra_is_not_missed() -> None:
     ("facts", "status", "said", "remedy"),
     [
         (HomeFacts("/h", exists=False), "ok", "/h", ""),
-        (HomeFacts("/h", exists=True, free_mib=9000, running=2), "ok", "/h, 9000 MB free, 2 runs", ""),
+        (HomeFacts("/h", exists=True, free_mb=9000, running=2), "ok", "/h, 9000 MB free, 2 runs", ""),
         (HomeFacts("/h", exists=True, writable=False), "error", "/h cannot be written.", "TRADER_HOME"),
-        (HomeFacts("/h", exists=True, free_mib=400), "warning", "400 MB", "disk space"),
-        (HomeFacts("/h", exists=True, free_mib=40), "error", "40 MB", "disk space"),
+        (HomeFacts("/h", exists=True, free_mb=400), "warning", "400 MB", "disk space"),
+        (HomeFacts("/h", exists=True, free_mb=40), "error", "40 MB", "disk space"),
         (HomeFacts("/h", exists=True, killed=1), "warning", "killed", "signals --all"),
         (HomeFacts("/h", exists=True, waiting=2), "warning", "2 runs ended", "signals --all"),
         (HomeFacts("/h", exists=True, readable_secrets=True), "warning", ".env", "chmod 600 /h/.env"),

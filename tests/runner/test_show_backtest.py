@@ -54,7 +54,9 @@ def line_of(text: str, label: str) -> str:
 
 def test_what_it_means_comes_before_the_figures() -> None:
     text = shown(ANSWER)
-    assert text.startswith("rsi-idea  BTC/USD  1h candles of coinbase\n2017-07-01 11:00 to 2019-07-04 02:00 UTC, 17,583 candles")
+    assert text.startswith(
+        "rsi-idea  BTC/USD  1h candles of coinbase\n2017-07-01 11:00 to 2019-07-04 02:00 UTC, 17,583 candles"
+    )
     assert "long only, 0.2 % fee and 0 % slippage a side, filled at the next open" in text
     assert text.index("It lost 59.3 %") < text.index("It closed 61 trades.") < text.index("Result\n")
 

@@ -183,3 +183,9 @@ def test_whether_there_is_evidence_stands_out(evidence: str, code: str) -> None:
 def test_it_fits_into_80_columns_with_one_line_for_each_figure(answer: Score) -> None:
     figures = [line.rstrip() for line in shown(answer, 200).splitlines() if line.startswith("  ")]
     assert [line for line in figures if len(line) > 80] == []
+
+
+def test_a_large_e_value_has_no_exponent() -> None:
+    text = shown(row(e_value=12_345.6, stop={**WHOLE["stop"], "limit": 1e6}))  # type: ignore[dict-item]
+    assert "12,300  proof of skill from 20 on" in text
+    assert "pauses at 1,000,000" in text

@@ -37,13 +37,13 @@ def _row(simulated: Simulated, at: int) -> str:
     cells = [
         _cell(str(at + 1), at + 1),
         _cell("long" if trades.side[at] > 0 else "short", int(trades.side[at])),
-        _cell(f"{result:+.4g}".replace("-", "\N{MINUS SIGN}"), result, "up" if result > 0 else "down"),
+        _cell(("+" if result > 0 else "") + _four_digits(result), result, "up" if result > 0 else "down"),
         _cell(_minute(entry), entry),
         _price(float(trades.entry_price[at])),
         _cell(_minute(leaving), leaving),
         _price(float(trades.exit_price[at])),
         _cell(_minute(int(trades.decided_at_ms[at])), int(trades.decided_at_ms[at])),
-        *(_cell(f"{float(paid[at]) * 100:.4g}", float(paid[at])) for paid in (trades.fees, trades.funding)),
+        *(_cell(_four_digits(float(paid[at]) * 100), float(paid[at])) for paid in (trades.fees, trades.funding)),
         _cell("open" if opened else "closed", int(opened)),
     ]
     return f'<tr data-trade="{at}">{"".join(cells)}</tr>'
@@ -52,6 +52,10 @@ def _row(simulated: Simulated, at: int) -> str:
 def _cell(text: str, value: float, tint: str = "") -> str:
     shown = f' class="{tint}"' if tint else ""
     return f'<td{shown} data-value="{value!r}">{text}</td>'
+
+
+def _four_digits(value: float) -> str:
+    return number(significant(value, 4)).replace("-", "\N{MINUS SIGN}")
 
 
 def _price(price: float) -> str:

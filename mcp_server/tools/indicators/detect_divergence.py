@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from mcp_server.answers import ROWS, HistoryAnswer, Table, about
-from mcp_server.domain.text import significant
+from mcp_server.domain.text import significant, two_numbers
 from mcp_server.domain.timeframes import Timeframe, iso, timeframe_ms
 from mcp_server.toolkit import AsOf, Call, ExchangeId, Symbol, tool
 
@@ -106,6 +106,7 @@ def _described(searched: Search, judged: Judged, oscillator: str, timeframe: str
     (_, price_1, value_1), (_, price_2, value_2) = (
         _pivot(searched, divergence, at) for at in (divergence.first, divergence.second)
     )
+    was, became = two_numbers(value_1, value_2)
     record = (
         f"{judged.came_true} of {judged.sample} earlier ones of its kind came true, moving one ATR {way} first."
         if judged.sample
@@ -114,7 +115,7 @@ def _described(searched: Search, judged: Judged, oscillator: str, timeframe: str
     return (
         f"{divergence.kind.capitalize()} {divergence.direction}: "
         f"price made a {price} {swing} ({price_1!r}, then {price_2!r}), "
-        f"{oscillator} a {other} one ({value_1:.4g}, then {value_2:.4g}). No close beyond the second {swing} since"
+        f"{oscillator} a {other} one ({was}, then {became}). No close beyond the second {swing} since"
         f"{_since(searched, judged, way, timeframe)}. {record}"
     )
 
