@@ -11,7 +11,8 @@
     if (value && Math.abs(value) < 1e-6) return Number(value.toPrecision(digits)).toExponential();
     return value.toLocaleString("en", { maximumSignificantDigits: digits, maximumFractionDigits: 20 });
   };
-  const moment = (slot) => new Date(time(slot) * 1000).toISOString().slice(0, 16).replace("T", " ");
+  const minute = (ms) => new Date(ms).toISOString().slice(0, 16).replace("T", " ");
+  const moment = (slot) => minute(time(slot) * 1000);
   const percent = (ratio) => `${ratio < 0 ? "−" : "+"}${significant(Math.abs(ratio * 100), 4)} %`;
 
   const chart = createChart(box, {
@@ -137,11 +138,11 @@
     if (!data.trades.length) return;
     untouched = false;
     chosen = Math.min(Math.max(at, 0), data.trades.length - 1);
-    const [from, to, entry, exit, result, side, open] = data.trades[chosen];
+    const [from, to, entry, exit, result, side, open, entered, left] = data.trades[chosen];
     const around = Math.max((to - from) * 0.6, 20);
     chart.timeScale().setVisibleLogicalRange({ from: from - around, to: to + around });
-    readout.textContent = `Trade ${chosen + 1} of ${data.trades.length}: ${side > 0 ? "long" : "short"} from ${moment(from)} at `
-      + `${significant(entry, 8)} ${open ? "(still open, last close" : "to"} ${moment(to)} ${open ? "" : "at "}${significant(exit, 8)}`
+    readout.textContent = `Trade ${chosen + 1} of ${data.trades.length}: ${side > 0 ? "long" : "short"} from ${minute(entered)} UTC at `
+      + `${significant(entry, 8)} ${open ? "(still open, last close" : "to"} ${minute(left)} UTC ${open ? "" : "at "}${significant(exit, 8)}`
       + `${open ? ")" : ""}: ${percent(result)} after costs`;
     rows.forEach((row) => row.classList.toggle("chosen", Number(row.dataset.trade) === chosen));
   };

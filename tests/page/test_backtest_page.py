@@ -93,7 +93,10 @@ def the_keyboard_walks_through_the_trades_and_the_table_sorts(opened: OpenPage) 
     opened.page.focus("button[data-action=next]")
     opened.page.keyboard.press("Enter")
     opened.page.keyboard.press("Enter")
-    assert opened.page.inner_text("#readout").startswith("Trade 2 of 50: long from 2026-01-0")
+    entered, left = (opened.page.inner_text(f"tr[data-trade='1'] td:nth-child({column})") for column in (4, 6))
+    readout = opened.page.inner_text("#readout")
+    assert readout.startswith(f"Trade 2 of 50: long from {entered} UTC at ")
+    assert f" to {left} UTC at " in readout
     assert opened.run("[...document.querySelectorAll('tr.chosen')].map(row => row.dataset.trade)") == ["1"]
     opened.page.focus("#trades th:nth-child(3) button")
     opened.page.keyboard.press("Enter")
@@ -186,6 +189,16 @@ def test_the_data_has_every_candle_and_trade_and_a_hole_where_one_is_missing() -
     times = [data["start"] + data["step"] * row[0] for row in data["trades"]]
     assert times == made.candles.open_time_ms[trades.entry].tolist()
     assert [row[6] for row in data["trades"]] == trades.open.astype(int).tolist()
+
+
+def test_the_chart_tells_the_times_of_a_trade_as_the_table_does_though_candles_are_merged() -> None:
+    made = sample_backtest(50_000, 7)
+    page = page_of(made)
+    rows = re.findall(r"<tr data-trade[^>]*>(.*?)</tr>", page)
+    shown = [[int(re.findall(r'data-value="([^"]*)"', row)[at]) for at in (3, 5)] for row in rows]
+    assert data_of(page)["merged"] == 3
+    assert [row[7:9] for row in data_of(page)["trades"]][-len(shown) :] == shown
+    assert made.simulation.trades.open[-1]
 
 
 def test_a_rule_that_never_fell_shows_a_drawdown_of_0_and_not_of_minus_0() -> None:

@@ -7,7 +7,6 @@ import numpy as np
 
 from mcp_server.domain.backtest.drawdowns import depths
 from mcp_server.domain.backtest.run import Simulated
-from mcp_server.domain.backtest.trades import Trades
 from mcp_server.domain.candles import Candles, Floats
 from mcp_server.domain.coarse import Coarse
 from mcp_server.domain.text import significant
@@ -35,18 +34,24 @@ def chart_data(simulated: Simulated) -> dict[str, Any]:
         "equity": _spread(coarse, _curve(coarse, equity)),
         "holding": _spread(coarse, _curve(coarse, holding)),
         "drawdown": _spread(coarse, [significant(0 - value, 6) for value in coarse.values(depths(equity) * 100)[1]]),
-        "trades": _joins(simulated.simulation.trades, coarse),
+        "trades": _joins(simulated, coarse),
         "price_step": _step(candles),
         "log_price": _is_wide(candles.low, candles.high),
         "log_equity": _is_wide(np.minimum(equity, holding), np.maximum(equity, holding)),
     }
 
 
-def _joins(trades: Trades, coarse: Coarse) -> list[list[Any]]:
-    """Return of each trade: the groups of its entry and exit, the prices, the return, the side, and 1 if it is open."""
+def _joins(simulated: Simulated, coarse: Coarse) -> list[list[Any]]:
+    """Return of each trade: the groups of its entry and exit, the prices, the return, the side, and 1 if it is open.
+
+    Then when it was entered and left (Unix ms), as the table has it: a group has many candles, and what is open ends
+    with the last close.
+    """
+    trades, times = simulated.simulation.trades, simulated.candles.open_time_ms
     columns = (
         coarse.groups[trades.entry], coarse.groups[trades.exit], trades.entry_price, trades.exit_price,
-        trades.return_ratio, trades.side, trades.open.astype(np.int64),
+        trades.return_ratio, trades.side, trades.open.astype(np.int64), times[trades.entry],
+        times[trades.exit] + trades.open * coarse.slot_ms,
     )  # fmt: skip
     return [list(row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
