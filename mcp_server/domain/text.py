@@ -83,7 +83,9 @@ def number(value: float | None) -> str:
     """Write a price with all of its significant digits, and thousands apart."""
     if value is None:
         return "-"
-    return f"{value:,.10f}".rstrip("0").rstrip(".") if abs(value) >= 1e-4 else f"{value:.8g}"
+    if abs(value) < 1e-4:
+        return f"{value:.8g}"
+    return f"{value:,.{10 if abs(value) >= 1 else 14}f}".rstrip("0").rstrip(".")
 
 
 def two_numbers(one: float, other: float) -> tuple[str, str]:

@@ -98,6 +98,7 @@ def test_significant_digits_are_kept_however_small_a_price_is() -> None:
     assert number(0.0000081) == "8.1e-06"
     assert number(91626.33) == "91,626.33"
     assert number(None) == "-"
+    assert [number(0.00012345678912), number(0.3), number(0.0)] == ["0.00012345678912", "0.3", "0"]
 
 
 def test_moments_costs_and_confidences() -> None:

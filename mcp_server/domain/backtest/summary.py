@@ -180,7 +180,10 @@ def _halves(facts: BacktestFacts) -> str:
 
 def _sharpe(facts: BacktestFacts) -> str:
     if facts.days < FEWEST_DAYS:
-        return f"A record of {_count(round(facts.days), 'day')} is too short for a Sharpe ratio or any yearly figure."
+        days = f"{int(facts.days)}" if facts.days >= 10 else f"{facts.days:.2g}"  # 89.9 are not 90
+        return (
+            f"A record of {days} day{'' if days == '1' else 's'} is too short for a Sharpe ratio or any yearly figure."
+        )
     if facts.sharpe is None or facts.sharpe_ci95 is None:
         return ""
     low, high = facts.sharpe_ci95
@@ -212,7 +215,9 @@ def _too_short(facts: BacktestFacts) -> str:
     if needed is None or needed <= facts.days:
         return ""
     alone = " even as the only one tried" if facts.trials > 1 else ""
-    return f"; to show skill{alone}, this record of {facts.days:,.0f} days would have to be {needed:,.0f} days long"
+    days, long = f"{facts.days:,.0f}", f"{needed:,.0f}"
+    much = "a little longer" if days == long else f"{long} days long"
+    return f"; to show skill{alone}, this record of {days} days would have to be {much}"
 
 
 def _looks_ahead(facts: BacktestFacts) -> str:
