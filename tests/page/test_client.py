@@ -173,3 +173,21 @@ def test_figures_are_those_of_people_and_unknown_is_never_0(node: Node) -> None:
     assert odds == [*map(probability, (0.9499, 0.95, 0.996, 0.004, 0.29)), "unknown"]
     assert odds[:2] == ["94 %", "95 %"], "what is below the bar is not written as the bar"
     assert ties == [f"{0.125:.2f}", f"{0.375:.2f}"]
+
+
+EVIDENCE = """
+globalThis.document = { querySelector: () => null, documentElement: {} };
+const { evidenceText } = await import("%s/record.js");
+console.log(JSON.stringify([["skill", 25], ["skill", 12], ["none_yet", 12], ["none_yet", 0.5], ["too_few", null]]
+  .map(([evidence, e_value]) => evidenceText({ evidence, e_value }))));
+"""
+
+
+def test_an_e_value_that_has_come_down_again_is_not_told_as_no_proof_beside_the_proof(node: Node) -> None:
+    assert node(EVIDENCE % PAGE) == [
+        "e-value 25.00: proof at 5 %, however often you look",
+        "e-value 12.00: it has reached 20, proof at 5 %, however often you look",
+        "e-value 12.00: some evidence; 20 would be proof, however often you look",
+        "e-value 0.50: none; 20 would be proof, however often you look",
+        "no e-value yet",
+    ]

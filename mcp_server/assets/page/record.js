@@ -11,9 +11,10 @@ const EVIDENCE = {
   contaminated: ["warn", "None: the model may know what came next"],
 };
 
-function evidence(value) {
+/** Say what the e-value proves; what it has proven once stays proven. */
+export function evidenceText({ e_value: value, evidence }) {
   if (value == null) return "no e-value yet";
-  const words = value >= 20 ? "proof at 5 %" : `${value > 1 ? "some evidence" : "none"}; 20 would be proof`;
+  const words = value >= 20 ? "proof at 5 %" : evidence === "skill" ? "it has reached 20, proof at 5 %" : `${value > 1 ? "some evidence" : "none"}; 20 would be proof`;
   return `e-value ${number(value, 2)}: ${words}, however often you look`;
 }
 
@@ -45,7 +46,7 @@ export function recordPart(name, signal) {
 function figures(a) {
   const [tone, words] = EVIDENCE[a.evidence] ?? ["", a.evidence], judged = a.judged > 0;
   return el("dl", { class: "figures card" },
-    figure("Evidence", el("span", { class: `mark ${tone}` }, words), evidence(a.e_value)),
+    figure("Evidence", el("span", { class: `mark ${tone}` }, words), evidenceText(a)),
     figure("Judged", number(a.judged), `${number(a.pending)} pending`, a.void > 0 && `${number(a.void)} cannot be judged`),
     judged && figure("Right", share(a.hit_rate),
       `${number(a.right)} of ${number(a.judged)}`, within(a.hit_rate_ci95, share), `any moment: ${share(a.base_rate)} (base rate)`),
