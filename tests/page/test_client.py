@@ -176,8 +176,7 @@ def test_figures_are_those_of_people_and_unknown_is_never_0(node: Node) -> None:
 
 
 EVIDENCE = """
-globalThis.document = { querySelector: () => null, documentElement: {} };
-const { evidenceText } = await import("%s/record.js");
+const { evidenceText } = await import("%s/format.js");
 console.log(JSON.stringify([["skill", 25], ["skill", 12], ["none_yet", 12], ["none_yet", 0.5], ["too_few", null]]
   .map(([evidence, e_value]) => evidenceText({ evidence, e_value }))));
 """

@@ -28,6 +28,13 @@ export function likely(value) {
   return value > 0.99 ? "over 99 %" : value < 0.01 ? "under 1 %" : `${Math.floor(value * 100 + 1e-9)} %`;
 }
 
+/** Say what the e-value proves; what it has proven once stays proven. */
+export function evidenceText({ e_value: value, evidence }) {
+  if (value == null) return "no e-value yet";
+  const words = value >= 20 ? "proof at 5 %" : evidence === "skill" ? "it has reached 20, proof at 5 %" : `${value > 1 ? "some evidence" : "none"}; 20 would be proof`;
+  return `e-value ${number(value, 2)}: ${words}, however often you look`;
+}
+
 const small = numberFormat({ maximumSignificantDigits: 2 });
 /** Two decimals; four below ten cents, or more where it would look like nothing. */
 export const usd = (x) => (x == null ? UNKNOWN_VALUE : "$" + (x && Math.abs(x) < 5e-5 ? small(x) : number(x, x && Math.abs(x) < 0.1 ? 4 : 2)));

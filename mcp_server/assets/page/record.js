@@ -2,7 +2,7 @@
 import { priceChart } from "./chart.js";
 import { rowsOf } from "./client.js";
 import { command, el, figure } from "./dom.js";
-import { number, percent, plural, share, usd } from "./format.js";
+import { evidenceText, number, percent, plural, share, usd } from "./format.js";
 
 const within = (bounds, write) => (bounds ? `95 % interval ${write(bounds[0])} to ${write(bounds[1])}` : "too few for an interval");
 const EVIDENCE = {
@@ -10,13 +10,6 @@ const EVIDENCE = {
   no_skill: ["bad", "Its stop has ruled out an edge"], unknown: ["warn", "Unknown: candles are missing"],
   contaminated: ["warn", "None: the model may know what came next"],
 };
-
-/** Say what the e-value proves; what it has proven once stays proven. */
-export function evidenceText({ e_value: value, evidence }) {
-  if (value == null) return "no e-value yet";
-  const words = value >= 20 ? "proof at 5 %" : evidence === "skill" ? "it has reached 20, proof at 5 %" : `${value > 1 ? "some evidence" : "none"}; 20 would be proof`;
-  return `e-value ${number(value, 2)}: ${words}, however often you look`;
-}
 
 /** Return all that is to be said of a record, whether there is evidence first. */
 export const sentences = ({ summary, note }) => [summary.map((sentence) => el("p", sentence)), note && el("p", { class: "muted" }, note)];
