@@ -1,6 +1,7 @@
 """One home in the hands of several processes at once: nothing is lost, and nobody's work fails for it."""
 
 import json
+from asyncio import Barrier
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -98,9 +99,10 @@ def go(script: ForkedScript) -> tuple[float, float]:
     return began, ended
 
 
-async def fill(server: Serving, symbol: str, writes: int) -> tuple[float, float]:
+async def fill(server: Serving, symbol: str, writes: int, together: Barrier) -> tuple[float, float]:
     """Let a server fetch and keep so many ranges of candles that don't touch, four at a time."""
     async with calling(server.url) as client:
+        await together.wait()
         began = datetime.now(UTC).timestamp()
 
         async def work(first: int) -> None:
@@ -122,13 +124,15 @@ async def test_two_servers_the_journal_and_a_plain_connection_write_at_once_and_
     database = Database(Home(home).database, prepare=Home(home).prepare)
     database.read(lambda c: c.execute("SELECT 1"))
     spans: list[tuple[float, float]] = []
+    together = Barrier(4)
 
     async def server_part(server: Serving, symbol: str) -> None:
-        spans.append(await fill(server, symbol, writes))
+        spans.append(await fill(server, symbol, writes, together))
 
     async def script_part(source: str, *arguments: str) -> None:
         with ForkedScript(source, *arguments, str(writes)) as script:
             assert await anyio.to_thread.run_sync(script.stdout.readline) == "ready\n"
+            await together.wait()
             spans.append(await anyio.to_thread.run_sync(go, script))
 
     with StandInExchange() as exchange:
@@ -141,7 +145,7 @@ async def test_two_servers_the_journal_and_a_plain_connection_write_at_once_and_
                     tasks.start_soon(script_part, JOURNAL, str(home))
                     tasks.start_soon(script_part, NOTES, str(database.path))
             assert (one.said(), other.said()) == ("", "")
-        if writes == 100:  # fewer may be done before the last of the four has begun
+        if writes == 100:  # they begin together, but fewer may be done before the last of the four is at work
             assert max(began for began, _ in spans) < min(ended for _, ended in spans)
         check_candles(database, exchange, writes)
     check_runs(database, home, writes // 2)
