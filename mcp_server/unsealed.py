@@ -26,6 +26,11 @@ CLIENT = {
 }
 """What the package mcp offers of its client, by module."""
 
+SIGN_IN = {
+    "mcp.server.auth.routes": ("build_resource_metadata_url", "create_auth_routes", "create_protected_resource_routes")
+}
+"""What mcp's server calls where it lets people sign in by itself: here the gate does."""
+
 COMMAND_LINE = {"uvicorn.main": ("main", "run")}
 
 WIRE_MODELS = {"mcp_types._v2025_11_25": MODELS, "mcp_types._v2026_07_28": MODELS}
@@ -35,7 +40,7 @@ OTHERS = {"uvicorn.main": "uvicorn.server", "httpx2": "httpx2"}
 """Where uvicorn's class of a server is. Of httpx2 mcp's server uses nothing before it offers a resource of the web."""
 
 with built_when_used():
-    import_with_late_parts("mcp.server", {**CIPHERS, **CLIENT, **COMMAND_LINE, **WIRE_MODELS}, OTHERS)
+    import_with_late_parts("mcp.server", {**CIPHERS, **CLIENT, **SIGN_IN, **COMMAND_LINE, **WIRE_MODELS}, OTHERS)
     import mcp
     import uvicorn
 

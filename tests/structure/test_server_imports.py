@@ -1,4 +1,4 @@
-"""The server imports neither mcp's client nor uvicorn's command line; who needs them in its process has them."""
+"""The server imports neither mcp's client and sign-in nor uvicorn's command line; who needs them there has them."""
 
 import subprocess
 import sys
@@ -11,7 +11,8 @@ IMPORTED = """
 import sys
 {before}
 import mcp_server.app
-print(*sorted({{"mcp.client", "httpx2", "click", "uvicorn.main", "filelock"}} & sys.modules.keys()))
+unused = {{"mcp.client", "httpx2", "click", "uvicorn.main", "filelock", "mcp.server.auth.routes"}}
+print(*sorted(unused & sys.modules.keys()))
 """
 
 IN_MEMORY = """
@@ -34,6 +35,10 @@ server = MCPServer("one")
 server.add_tool(lambda: "done", name="tool", description="It does.")
 anyio.run(list_tools)
 assert issubclass(types.httpx2.AsyncClient, object)
+
+from mcp.server.lowlevel.server import create_protected_resource_routes
+routes = create_protected_resource_routes("https://example.org/mcp", ["https://example.org"], None)
+assert [route.path for route in routes] == ["/.well-known/oauth-protected-resource/mcp"]
 """
 
 WITHOUT_CLIENT = """
