@@ -211,6 +211,20 @@ def test_ctrl_c_takes_back_what_has_not_begun(rig: DaskCluster) -> None:
     assert computed < len(GRID) * 4 + 10 < len(many()) + len(GRID), "no more than what was on its way"
 
 
+@pytest.mark.usefixtures("swept")
+def test_where_all_workers_end_the_sweep_does_so_too(rig: DaskCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends the workers of the tests above, and is the last that uses them."""
+    from runner.backtest import cluster
+    from runner.backtest import sweep as sweeping
+
+    monkeypatch.setattr(cluster, "NOBODY_S", 0.5)
+    monkeypatch.setattr(sweeping, "LOOK_S", 0.2)
+    began = time.monotonic()
+    with pytest.raises(Retryable, match="All workers of the cluster"), on_cluster(rig) as executor:
+        sweep(task(), many(), executor, every=False, told=lambda *_counts: rig.kill_workers())
+    assert time.monotonic() - began < IN_TIME_S
+
+
 def _tasks(dask_scheduler: Any) -> int:
     return len(dask_scheduler.tasks)
 
@@ -221,9 +235,10 @@ def _computed(dask_worker: Any) -> int:
 
 
 def _once_all_are_gone_but_one(rig: DaskCluster) -> None:
-    """Wait until the scheduler has noticed who ended."""
+    """End all workers but one, and wait until the scheduler has noticed who ended."""
     from distributed import Client
 
+    rig.kill_workers(but=1)
     deadline = time.monotonic() + IN_TIME_S
     with Client(rig.address, set_as_default=False) as client:
         while len(client.nthreads()) > 1 and time.monotonic() < deadline:
@@ -317,20 +332,6 @@ def test_a_worker_that_holds_the_candles_may_end_before_another_has_them_and_one
     assert figures(swept) == here(many(), 2_200)
     assert len(computed) == 2
     assert min(computed) > len(many()) // 8
-
-
-@pytest.mark.long
-def test_where_all_workers_end_the_sweep_does_so_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from runner.backtest import cluster
-    from runner.backtest import sweep as sweeping
-
-    monkeypatch.setattr(cluster, "NOBODY_S", 0.5)
-    monkeypatch.setattr(sweeping, "LOOK_S", 0.2)
-    with DaskCluster(tmp_path) as rig:
-        worker, began = rig.start_worker(), time.monotonic()
-        with pytest.raises(Retryable, match="All workers of the cluster"), on_cluster(rig) as executor:
-            sweep(task(), GRID, executor, every=False, told=lambda *_counts: worker.kill())
-    assert time.monotonic() - began < IN_TIME_S
 
 
 @pytest.mark.long

@@ -68,6 +68,12 @@ class DaskCluster:
         self._start("Registered to:", "worker", self.address, *alone, *options)
         return self._processes[-1]
 
+    def kill_workers(self, *, but: int = 0) -> None:
+        """End all workers, but so many, as machines that lost power."""
+        alive = [process for process in self._processes[1:] if process.poll() is None]
+        for process in alive[but:]:
+            process.kill()
+
     def kill_scheduler(self) -> None:
         """End the scheduler as a machine that lost power."""
         self.scheduler.kill()
