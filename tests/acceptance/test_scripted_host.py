@@ -1,8 +1,9 @@
 """A host that is a script: it designs, backtests, writes, runs and is judged, without API and agent SDK.
 
-A server in this process serves it; in `make long` one over stdio, as a host starts it, where neither the agent SDK nor
-the runner can be imported. Then comes a server whose clock is two days ahead: by then the horizon of its signals is
-over.
+All of it is in `make long`: a server in this process serves it, and one over stdio, as a host starts it, where neither
+the agent SDK nor the runner can be imported. Then comes a server whose clock is two days ahead: by then the horizon of
+its signals is over. In `make test`, `tests/tools/test_run_strategy.py` has each step of a run by a host and of its
+judgement, and `tests/tools` the tools by which a strategy is designed.
 """
 
 import os
@@ -108,7 +109,8 @@ async def run_by_claude(client: Client, ask: Ask) -> dict[str, Any]:
     return await ask("run_strategy", strategy_name="by-claude", execution_id=run["execution_id"], answer=answer)
 
 
-@pytest.mark.parametrize("served", [served_here, pytest.param(served_over_stdio, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("served", [served_here, served_over_stdio])
 async def test_a_script_designs_backtests_writes_runs_and_is_judged_and_a_forged_answer_abstains(
     home: Path, tmp_path: Path, served: Serve
 ) -> None:

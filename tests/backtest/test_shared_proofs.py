@@ -51,7 +51,7 @@ def candles() -> Candles:
 
 
 @pytest.mark.parametrize("at_once", sampled([1, 5_000, 100_000], 3))
-@pytest.mark.parametrize("leak", [None, *LEAKS])
+@pytest.mark.parametrize("leak", sampled([None, *LEAKS], 3))
 def test_parts_of_many_cuts_at_once_change_where_they_do_cut_by_cut(
     leak: str | None, at_once: int, candles: Candles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,7 +72,7 @@ def leaking(specs: Sequence[Spec], candles: Candles) -> dict[str, Floats]:
     return {name: shifted(values, -1) if name == "ema_9" else values for name, values in columns.items()}
 
 
-@pytest.mark.parametrize("most_bytes", sampled([30_000, 0, 10_000_000, 400_000], 2))
+@pytest.mark.parametrize("most_bytes", sampled([30_000, 0, 10_000_000, 400_000], 4))
 def test_proofs_that_share_columns_are_those_that_each_is_alone(
     most_bytes: int, candles: Candles, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,8 +53,10 @@ def command(**options: Any) -> dict[str, Any]:
     return run(Context(), Options(name="mine", start=START, end=END, **options), Console(quiet=True))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("in_this_process")
 async def test_the_command_computes_what_the_tool_does(filled: Path) -> None:
+    """In `make test`, `tests/runner/test_backtest.py` compares them without news, and the next test has news."""
     kit = make_kit(ServerSettings(home=filled), tool_files(), clock=lambda: datetime.now(UTC))
     tool = StrictTool.of(tool_files()["backtest_strategy"], kit)
     asked = {"strategy_name": "mine", "start": iso(to_ms(START)), "end": iso(to_ms(END))}

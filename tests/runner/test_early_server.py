@@ -55,6 +55,11 @@ try:
 except SystemExit:
     late = {name.partition(".")[0] for name in set(sys.modules) - before} - {"importlib"}
     print("late:", *sorted(late))
+
+from runner.cli import ready_run
+
+ready_run._import_the_rest("claude")
+print("mcp.server.lowlevel" in sys.modules, "claude_agent_sdk" in sys.modules)
 """
 
 
@@ -288,10 +293,10 @@ def test_candles_that_a_run_fetched_are_stored_when_it_has_ended(trader: Command
 
 
 def test_a_run_imports_nothing_once_it_waits_for_its_server(home: Path) -> None:
-    """It takes two seconds: in this process all is imported already."""
+    """It takes two seconds: in this process all is imported already. Nor does one by Claude import mcp's server."""
     command = [sys.executable, "-c", LATE_IMPORTS]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.stdout.splitlines()[-1] == "late:", done
+    assert done.stdout.splitlines()[-2:] == ["late:", "False True"], done
 
 
 async def test_the_server_that_was_started_for_a_run_is_asked_nothing_before_its_first_call(home: Path) -> None:

@@ -42,7 +42,7 @@ def lines(before: str = "", after: str = "") -> list[str]:
 
 @pytest.mark.long
 def test_the_runner_imports_nothing_of_mcps_server_until_it_has_one_in_its_own_process() -> None:
-    """In `make test` a run by Claude imports even more, and has such a server."""
+    """In `make test`, `test_early_server.py` has a run by Claude, which imports even more."""
     assert lines(after=IN_MEMORY) == ["False False", *["tool"] * 3]
 
 
@@ -56,8 +56,12 @@ def test_what_is_imported_already_stays() -> None:
     assert lines("import mcp.server.lowlevel", IN_MEMORY) == ["True True", *["tool"] * 3]
 
 
+@pytest.mark.long
 def test_a_run_by_claude_imports_nothing_of_mcps_server_either() -> None:
-    """The agent SDK asks for it, to have tools in its own process: it gets it when it is given one."""
+    """The agent SDK asks for it, to have tools in its own process: it gets it when it is given one.
+
+    In `make test`, `test_early_server.py` has that it is not imported, and a design of `test_build.py` such tools.
+    """
     ready = "from runner.cli import ready_run; ready_run._import_the_rest('claude')"
     tool_of_its_own = "import claude_agent_sdk; print(*claude_agent_sdk.create_sdk_mcp_server('one', tools=[]))"
     assert lines(ready, tool_of_its_own + IN_MEMORY) == ["False False", "type name instance", *["tool"] * 3]

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mcp_server.domain.outcome import Outcome, Signal, Status
+from mcp_server.domain.outcome import Outcome, Signal, SlotRow, Status
 from mcp_server.domain.strategy.parse import parse_strategy
 from runner.cli import signals
+from tests.rigs.sample_runs import SampleRun, enter_runs
 from tests.runner.conftest import Command
 from tests.storage.outcome_homes import FAILED, OutcomeHome
 
@@ -27,10 +28,10 @@ def rows_of(text: str) -> list[dict[str, str]]:
 
 
 def test_every_column_of_json_is_there_and_every_signal_newest_first(trader: Command, home: Path) -> None:
-    stored = OutcomeHome(home)
-    for hour in range(23):
-        stored.run(RULES, T0 + timedelta(hours=hour), said(f'because, "{hour}"\nand more'))
-    stored.run(RULES, T0 + timedelta(hours=30), FAILED)
+    ended = {T0 + timedelta(hours=hour): said(f'because, "{hour}"\nand more') for hour in range(23)}
+    ended[T0 + timedelta(hours=30)] = FAILED
+    runs = [SampleRun(RULES, SlotRow(Status.RUNNING, slot, slot), outcome) for slot, outcome in ended.items()]
+    enter_runs(OutcomeHome(home).database, "one", runs)
     done = trader("signals", "--csv")
     assert (done.code, done.err) == (0, "")
     rows = rows_of(done.out)

@@ -128,6 +128,8 @@ async def test_after_a_failure_of_claudes_api_the_next_run_does_not_ask_it() -> 
 
 async def test_rules_that_take_too_long_are_a_timeout_and_cost_nothing() -> None:
     class Hanging:
+        of_this_program = False
+
         async def call(self, *_: object) -> dict[str, Any]:
             await anyio.sleep_forever()
             raise AssertionError
