@@ -12,7 +12,7 @@ from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import naive
 from mcp_server.storage.database import Database
 from mcp_server.storage.journal import slot_rows
-from mcp_server.storage.journal.ends import End, enter_all
+from mcp_server.storage.journal.ends import enter_all
 from mcp_server.storage.journal.rows import Claimed, Run, ended_run, insert_run, mirror
 
 if TYPE_CHECKING:
@@ -46,32 +46,72 @@ def enter_runs(database: Database, process: str, runs: Sequence[SampleRun]) -> l
     """Enter runs in the order in which they began, as a runner of this key does; return their ids."""
 
     def work(connection: "duckdb.DuckDBPyConnection") -> list[int]:
-        ordered = sorted(enumerate(runs), key=lambda pair: (pair[1].begins, pair[0]))
-        ends: list[End] = []
-        ids = {place: _begin(connection, run, f"{process}.{place}", ends) for place, run in ordered}
-        enter_all(connection, ends)  # one by one takes three times as long
-        return [ids[place] for place in range(len(runs))]
+        keyed = [(f"{process}.{place}", run) for place, run in enumerate(runs)]
+        entering = Entering(connection)
+        for key, run in sorted(keyed, key=lambda pair: pair[1].begins):
+            entering.enter(run, key)
+        entering.end()
+        return [entering.ids[key] for key, _ in keyed]
 
     return database.write(work)
 
 
-def _begin(connection: "duckdb.DuckDBPyConnection", run: SampleRun, key: str, ends: list[End]) -> int:
-    """Enter the row of a run, add its end to `ends` if it has one, and return its id."""
-    strategy, slot = run.strategy, run.slot
-    about = Run(strategy, run.trigger, slot.last, strategy.engine, run.begins, EXCHANGE)
-    if run.trigger == "schedule":
-        terms, strategy_id = terms_of(strategy, strategy.engine, EXCHANGE), mirror(connection, strategy, run.begins)
-        row = slot_rows.NewRow(strategy_id, strategy, terms, slot, key)
-        execution_id = slot_rows.insert_slots(connection, [row], run.begins)[key]
-    else:
-        execution_id = insert_run(connection, about, key)
-    if strategy.engine == "claude" and slot.status is Status.RUNNING:
-        reserved = "UPDATE executions SET reserved_usd = ?, reserved_at = ? WHERE id = ?"
-        connection.execute(reserved, [usd_per_run(strategy), naive(run.begins), execution_id])
-    if run.outcome is not None:
-        claimed = Claimed(execution_id, about, key, None)
-        ends.append(ended_run(claimed, run.outcome, run.begins, run.begins + run.took))
-    return execution_id
+class Entering:
+    """Enters runs one after the other: what can wait is entered with others, which takes a third of the time."""
+
+    def __init__(self, connection: "duckdb.DuckDBPyConnection") -> None:
+        self.ids: dict[str, int] = {}
+        self._connection = connection
+        self._mirrored: dict[str, tuple[Strategy, int]] = {}
+        self._slots: list[tuple[slot_rows.NewRow, SampleRun]] = []
+        self._ends: list[tuple[str, SampleRun, Run]] = []
+
+    def enter(self, run: SampleRun, key: str) -> None:
+        """Enter the row of a run, and remember its end if it has one."""
+        strategy, slot = run.strategy, run.slot
+        about = Run(strategy, run.trigger, slot.last, strategy.engine, run.begins, EXCHANGE)
+        if run.trigger == "schedule":
+            terms = terms_of(strategy, strategy.engine, EXCHANGE)
+            new = slot_rows.NewRow(self._id_of(strategy, run.begins), strategy, terms, slot, key)
+            self._slots.append((new, run))
+        else:
+            self._enter_slots()
+            self.ids[key] = insert_run(self._connection, about, key)
+        if run.outcome is not None:
+            self._ends.append((key, run, about))
+
+    def _id_of(self, strategy: Strategy, at: datetime) -> int:
+        known, strategy_id = self._mirrored.get(strategy.name, (None, 0))
+        if strategy is not known:
+            strategy_id = mirror(self._connection, strategy, at)
+            self._mirrored[strategy.name] = strategy, strategy_id
+        return strategy_id
+
+    def _enter_slots(self) -> None:
+        """Enter the slots that wait, in their order; then note when each began."""
+        if not self._slots:
+            return
+        self.ids |= slot_rows.insert_slots(self._connection, [new for new, _ in self._slots], self._slots[-1][1].begins)
+        began = "started_at = ?, completed_at = CASE WHEN completed_at IS NULL THEN NULL ELSE CAST(? AS TIMESTAMP) END"
+        for new, run in self._slots:
+            if run.outcome is None:  # an end sets both
+                at = naive(run.begins)
+                self._connection.execute(f"UPDATE executions SET {began} WHERE id = ?", [at, at, self.ids[new.key]])
+            if new.strategy.engine == "claude" and new.row.status is Status.RUNNING:
+                reserved = "UPDATE executions SET reserved_usd = ?, reserved_at = ? WHERE id = ?"
+                values = [usd_per_run(new.strategy), naive(run.begins), self.ids[new.key]]
+                self._connection.execute(reserved, values)
+        self._slots.clear()
+
+    def end(self) -> None:
+        """Enter what waits, and the ends of all runs."""
+        self._enter_slots()
+        ends = [
+            ended_run(Claimed(self.ids[key], about, key, None), run.outcome, run.begins, run.begins + run.took)
+            for key, run, about in self._ends
+            if run.outcome is not None
+        ]
+        enter_all(self._connection, ends)
 
 
 def not_run(strategy: Strategy, status: Status, first: datetime, why: str, slots: int = 1) -> SampleRun:
