@@ -5,11 +5,12 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from mcp_server.errors import Retryable
+from mcp_server.errors import Misconfigured, Retryable
 from runner.backtest.sweep import WorkersEnded, sweep
 from tests.backtest.endless import tell, until_told
 from tests.backtest.sweeping import task
@@ -174,6 +175,32 @@ def test_a_worker_that_computes_what_nobody_waits_for_gets_no_call_until_it_has_
     client.computing = {"other": "waited for"}
     executor.check()
     assert (executor._fit, executor._where()) == (["good", "other"], {})
+
+
+def test_a_worker_with_another_version_is_named_before_anything_is_computed() -> None:
+    import numpy as np
+
+    from runner.backtest.cluster import _check_workers
+    from runner.backtest.versions import versions
+
+    answers = {"good": versions(), "other": {**versions(), "numpy": "1.0"}}
+    client: Any = SimpleNamespace(wait_for_workers=lambda *_, **__: None, sync=lambda *_, **__: answers, _run=None)
+    with pytest.raises(Misconfigured, match=f"The worker other .* numpy is {np.__version__} here and 1.0 there"):
+        _check_workers(client, "tcp://127.0.0.1:9")
+
+
+def test_the_scheduler_is_told_to_remove_the_workers_that_have_been_silent_for_too_long() -> None:
+    from runner.backtest.cluster_workers import remove_silent
+
+    seen_s = {"quiet": 40, "alive": 2}
+    workers = {name: SimpleNamespace(address=name, last_seen=time.time() - ago) for name, ago in seen_s.items()}
+    removed = list[str]()
+
+    async def remove_worker(address: str, **_: Any) -> None:
+        removed.append(address)
+
+    scheduler = SimpleNamespace(workers=workers, remove_worker=remove_worker)
+    assert asyncio.run(remove_silent(30, scheduler)) == removed == ["quiet"]
 
 
 @pytest.mark.parametrize("stopped", [["stopped"], []])
