@@ -165,7 +165,7 @@ def test_a_credential_reaches_the_api_and_nothing_else(twice: Twice) -> None:
 async def test_only_what_is_missing_is_asked_for_and_paid(
     twice: Twice, tool_server: ToolServer, tmp_path: Path
 ) -> None:
-    """In `make test`, `test_recording.py` asks for a reply once, and `test_live_share.py` has what a run has paid."""
+    """In `make test`, `test_recording.py` asks for a reply once, and `test_recorder.py` has what a run has paid."""
     cassette = replace(twice.cassette, root=tmp_path)
     replies = twice.cassette.at(AS_OF)
     for recorded in replies[:-1]:

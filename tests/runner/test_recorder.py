@@ -3,7 +3,9 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -12,11 +14,14 @@ from mcp_server.domain.outcome import Outcome, Status, Trigger
 from mcp_server.domain.strategy.format import MAX_TIMEOUT_S
 from mcp_server.errors import NotSupported
 from mcp_server.storage.journal.rows import Run
+from runner.claude.cassette.cassettes import Cassette, TokenCounts
 from runner.claude.cli_folder import cli_folder
 from runner.claude.proxy.model_request import MESSAGES, CliRequest, ModelRequest, read_request
+from runner.claude.proxy.reply_cost import ReplyUse
 from runner.claude.proxy.session import Session
 from runner.claude.recorder import ModelRecorder, recorder_for
 from runner.claude.recording import Proxy, recording_proxy
+from runner.claude.transcript import Ending
 from tests.runner.claude_runs import strategy, task
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -128,3 +133,14 @@ def test_of_a_runs_models_the_latest_cutoff_counts(tmp_path: Path) -> None:
         session.cutoffs = dict(cutoffs)
         told = own.accounted(Outcome(Status.ABSTAINED, error="why"), None, session, as_of)
         assert (told.contaminated, told.knowledge_cutoff) == (contaminated, latest), cutoffs
+
+
+def test_of_what_all_replies_cost_a_run_has_paid_those_that_it_asked_for(tmp_path: Path) -> None:
+    session = Session(as_of=NOW, folder=tmp_path, cassette=None, run_key="k")
+    tokens = TokenCounts(100, 20)
+    session.usages = [ReplyUse("claude-x", tokens, own=own, times=1) for own in (True, False, False)]
+    session.asked, session.hits = 1, 2
+    ending = cast(Ending, SimpleNamespace(model_usage={"claude-x": {"costUSD": 0.06}}))
+    outcome = Outcome(Status.ABSTAINED, error="why", cost_usd=Decimal("0.06"))
+    told = ModelRecorder(cast(Proxy, None), Cassette(tmp_path, "dip", "abc")).accounted(outcome, ending, session, NOW)
+    assert (told.cost_usd, told.recorded_usd) == (Decimal("0.02"), Decimal("0.06"))
