@@ -232,6 +232,7 @@ def test_the_price_is_told_after_the_pilots_and_holds_within_a_fifth(told: dict[
 def test_a_price_above_the_cap_is_refused_and_the_pilots_stay_recorded_and_count(
     told: dict[str, Done], reader: Reader
 ) -> None:
+    """In `make test`, `tests/runner/test_replay_command.py` has a refusal."""
     size, refused = reader.size, told["refused"].json
     assert (refused["status"], refused["stopped_by"]) == ("refused", "price")
     assert refused["by_status"] == {"success": size.pilots}

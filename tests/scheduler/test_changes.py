@@ -1,6 +1,7 @@
 """Strategies that come, change, break and go while `up` runs are noticed within seconds, whoever changed them.
 
-This is the program whole. In `make test`, `test_schedules.py` drives what notices them in the test's process.
+This is the program whole. In `make test`, `test_up.py` has an edit, and `test_schedules.py` drives what notices them in
+the test's process.
 """
 
 import shutil

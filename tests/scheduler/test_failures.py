@@ -83,7 +83,7 @@ def test_an_exchange_that_hangs_delays_nobody_elses_runs(rig: Rig) -> None:
 
 
 def test_a_strategy_is_paused_after_failures_in_a_row_and_counts_from_zero_when_resumed(rig: Rig) -> None:
-    """In `make test`, `test_after_run.py` has it."""
+    """In `make test`, `test_up.py` has it, and `test_after_run.py` that it counts from zero."""
     write_strategy(rig.up.home, "fails", exchange="nowhere", max_failures=2)
     before = rig.config("fails")
     rig.up.until(lambda: rig.config("fails").get("status") == "paused")
