@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from mcp_types.version import LATEST_MODERN_VERSION
 
+from mcp_server.domain.strategy.rules_outcome import TOGETHER
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -85,7 +87,7 @@ class OnceListed:
 
     async def __call__(self, ctx: ServerRequestContext[object, object], call_next: CallNext) -> HandlerResult:
         """Handle one request, and begin the work after it; what was begun before any request ends with the first."""
-        asks = ctx.method in ("tools/list", "tools/call")
+        asks = ctx.method in ("tools/list", "tools/call", TOGETHER)
         if asks and self._thread.ident is not None and not self._quiet_s:
             self.end()  # the request imports what it needs; what is left would take the time of the next
         self._begun += 1

@@ -20,6 +20,7 @@ from mcp_server import __main__ as program
 from mcp_server import app
 from mcp_server.app import build_server
 from mcp_server.domain.rules.engine import Engine
+from mcp_server.domain.strategy.rules_outcome import TOGETHER
 from mcp_server.once_listed import SWITCH_S, OnceListed
 from mcp_server.settings import ServerSettings
 
@@ -231,7 +232,7 @@ async def test_no_step_begins_within_a_series_of_calls() -> None:
     assert waits == 3 + len(steps.threads) + 1
 
 
-@pytest.mark.parametrize("method", ["tools/call", "tools/list"])
+@pytest.mark.parametrize("method", ["tools/call", "tools/list", TOGETHER])
 async def test_what_was_begun_for_a_run_goes_no_further_once_the_run_asks(method: str) -> None:
     steps = Steps(held=True)
     ahead = OnceListed(steps)
