@@ -86,12 +86,15 @@ class Processes(WorkingExecutor):
 
     def kill(self) -> None:
         """End all processes at once, whatever they do."""
+        results = getattr(self._pool, "_result_queue", None)  # which the pool forgets
         self._pool.shutdown(wait=False, cancel_futures=True)
         own = set(active_children()) - self._others
         for process in own:
             process.kill()
         for process in own:
             process.join(5)
+        if results is not None:  # else the pool's thread waits for the rest of one, and the program for the thread
+            results._writer.close()
 
     def _started(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(self._workers, get_context("spawn"), _prepare)

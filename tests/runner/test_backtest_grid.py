@@ -5,9 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import Future
 from multiprocessing import active_children
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -199,3 +201,40 @@ def _once_importing(program: subprocess.Popen[str], workers: int) -> None:
 def _cpu_s(process: psutil.Process) -> float:
     times = process.cpu_times()
     return times.user + times.system
+
+
+def sent_in_part(connection: Connection, message: bytes) -> None:
+    """Send half of a message, and end as if killed meanwhile."""
+    os.write(connection.fileno(), bytes(message)[: len(message) // 2])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def result_in_part() -> None:
+    """Let the process end while it sends this call's result."""
+    Connection._send = sent_in_part  # type: ignore[attr-defined]
+
+
+def test_a_process_that_ends_while_it_sends_its_result_keeps_no_program_from_ending(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(executors, "get_context", lambda _: forking_context())
+    before, results = {*threading.enumerate()}, list[Any]()
+
+    def working() -> None:
+        with processes(1) as executor:
+            assert isinstance(executor, Processes)
+            results.append(vars(executor._pool)["_result_queue"])
+            executor.submit(result_in_part)
+            (process,) = {*active_children()} - children
+            process.join(60)
+            raise KeyboardInterrupt
+
+    children = {*active_children()}
+    with pytest.raises(KeyboardInterrupt):
+        working()
+    waited_for = {*threading.enumerate()} - before
+    for thread in waited_for:
+        thread.join(20)
+    left = [thread for thread in waited_for if thread.is_alive()]
+    results[0]._writer.close()  # it lets a thread that is left end, and these tests with it
+    assert left == [], "Python would wait for it at the end"
