@@ -61,6 +61,8 @@ async def says(outcome: Outcome = CLAUDES) -> Outcome:
 
 def answering(evaluate: Evaluate) -> Connecting:
     class OneTool:
+        of_this_program = False
+
         async def call(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
             assert name == "evaluate_strategy"
             return await evaluate(arguments)

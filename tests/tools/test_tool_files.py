@@ -77,10 +77,13 @@ def test_all_tools_may_be_called_at_once_in_a_new_process_while_threads_import_t
 
 
 async def test_a_tool_is_made_once_however_often_it_is_called_and_listed(settings: ServerSettings) -> None:
-    server = build_server(settings)
-    manager = server._tool_manager
+    manager = build_server(settings)._tool_manager
+    assert isinstance(manager, ToolsOnDemand)
+    make, made = manager._make, list[ToolFile]()
+    manager._make = lambda file: made.append(file) or make(file)  # type: ignore[func-returns-value]
     assert manager.get_tool("get_price") is manager.get_tool("get_price")
     assert manager.list_tools()[:1] == [manager.get_tool("backtest_strategy")]
+    assert len(made) == len(manager.list_tools())
     assert manager.get_tool("sell_everything") is None
 
 

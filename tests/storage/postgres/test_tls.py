@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -234,6 +234,14 @@ def test_an_encrypted_session_that_is_lost_is_a_server_that_is_away_and_is_made_
         assert database.read(lambda connection: connection.execute("SELECT 1").fetchall()) == [(1,)]
 
 
+def show_another(database: PostgresDatabase) -> None:
+    """Show a sign of life; once more where it was found only then that the session has ended."""
+    with suppress(Retryable):
+        database.signs_of_life(Path()).show("1" * 32)
+        return
+    database.signs_of_life(Path()).show("1" * 32)
+
+
 def test_signs_of_life_come_back_once_a_certificate_that_was_over_is_renewed(
     server: TlsPostgres, authority: Authority
 ) -> None:
@@ -252,7 +260,7 @@ def test_signs_of_life_come_back_once_a_certificate_that_was_over_is_renewed(
         server.run("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
         until_there_are(0)
         with pytest.raises(Misconfigured):
-            database.signs_of_life(Path()).show("1" * 32)
+            show_another(database)
         server.show(*authority.certificate(BEYOND))
         until_there_are(1)
         lock.close()
