@@ -12,7 +12,7 @@ from filelock import FileLock
 from mcp_server.errors import Retryable
 from mcp_server.storage.database import Database
 from mcp_server.storage.database_file import PATIENCE_S, TURN_S, DatabaseFile
-from mcp_server.storage.file_turn import FileTurn
+from mcp_server.storage.file_turn import OVERTAKES_S, FileTurn
 from mcp_server.storage.home import Home
 from tests.rigs.forked_script import LIMIT_S, ForkedScript
 
@@ -79,6 +79,27 @@ def test_who_gives_up_waiting_keeps_nobody_from_a_turn(tmp_path: Path) -> None:
     one.leave()
     other.give_up()
     assert one.take()
+
+
+def test_who_is_next_and_never_asks_is_overtaken_by_who_has_waited_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where its program is suspended."""
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    busy, suspended, waits = (FileTurn(tmp_path / "file") for _ in range(3))
+    assert busy.take()
+    assert not suspended.take()
+    busy.leave()
+    assert not waits.take()
+    now[0] += OVERTAKES_S
+    assert waits.take()
+    waits.leave()
+    assert not waits.take(), "it has just had its turn"
+    now[0] += OVERTAKES_S / 2
+    waits.give_up()
+    now[0] += OVERTAKES_S / 2
+    assert not waits.take(), "it began to wait anew"
 
 
 def test_a_program_asks_often_for_its_turn_and_is_no_longer_next_once_it_gives_up(
