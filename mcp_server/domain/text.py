@@ -136,8 +136,8 @@ def change(pct: float) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Write a number of things: `1 run`, `2 runs`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    """Write a number of things: `1 run`, `2,000 runs`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def share(ratio: float) -> str:

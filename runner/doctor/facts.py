@@ -13,7 +13,7 @@ from urllib.request import getproxies
 
 from packaging.requirements import Requirement
 
-from mcp_server.domain.text import cleaned
+from mcp_server.domain.text import cleaned, counted
 from mcp_server.errors import TraderError
 from mcp_server.news.feed_list import FeedList
 from mcp_server.storage.database import Database
@@ -114,8 +114,8 @@ def database(home: Home, *, journal_elsewhere: bool = False) -> list[Diagnosis]:
     except TraderError as error:
         return [Diagnosis("database", "error", error.problem, error.remedy)]
     size_mb = home.database.stat().st_size / MB
-    runs = "" if journal_elsewhere else f"{counts.get('executions', 0):,} runs, "
-    rows = f"{runs}{counts.get('candles', 0):,} candles"
+    runs = "" if journal_elsewhere else f"{counted(counts.get('executions', 0), 'run')}, "
+    rows = f"{runs}{counted(counts.get('candles', 0), 'candle')}"
     return [Diagnosis("database", "ok", f"Opens and is intact: {rows}, {size_mb:.1f} MB.")]
 
 

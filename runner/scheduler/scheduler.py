@@ -17,6 +17,7 @@ import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from mcp_server.domain.outcome import Outcome
+from mcp_server.domain.text import counted
 from mcp_server.errors import Misconfigured, Retryable, TraderError
 from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.journal.carry_out import Begin, carry_out
@@ -287,7 +288,7 @@ class Scheduler:
             if not task.begun:
                 task.scope.cancel()
         begun = sum(task.begun for task in self._tasks.values())
-        logger.info("stopping: %d runs may go on for %.0f s", begun, self.grace_s)
+        logger.info("stopping: %s may go on for %.0f s", counted(begun, "run"), self.grace_s)
         if self._tasks:
             with anyio.move_on_after(self.grace_s):
                 await self._idle.wait()

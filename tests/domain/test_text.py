@@ -160,3 +160,8 @@ def test_only_all_is_100_per_cent_and_only_none_is_0() -> None:
 )
 def test_two_numbers_that_differ_are_not_written_alike(one: float, other: float, words: tuple[str, str]) -> None:
     assert two_numbers(one, other) == words
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 runs"), (1, "1 run"), (2, "2 runs"), (12_345, "12,345 runs")])
+def test_a_number_of_things_is_written_with_commas_and_one_is_no_plural(number: int, text: str) -> None:
+    assert counted(number, "run") == text

@@ -137,7 +137,7 @@ def test_ctrl_c_reaches_the_runner_alone_and_a_second_one_ends_at_once_and_still
         up.until(lambda: is_asked(exchange))
         children = up.children()
         os.killpg(up.process.pid, signal.SIGINT)  # as a terminal does: to everything that it has started
-        up.says("stopping: 1 runs may go on for 600 s")
+        up.says("stopping: 1 run may go on for 600 s")
         assert left(children, within_s=0) == children
         up.signal(signal.SIGINT)
         assert up.ended(within_s=CLOSING_S) == 0

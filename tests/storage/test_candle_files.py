@@ -88,7 +88,7 @@ def test_the_forming_candle_of_a_file_is_left_out_and_stays_unknown(tmp_path: Pa
     store = CandleStore(Database(home / "claude_trader.duckdb"))
     said = import_candle_file(store, file, SERIES, datetime(2017, 7, 1, 12, 43, tzinfo=UTC))
     assert said == (
-        "1 candles of BTC/USD 1h on coinbase, 2017-07-01T11:00Z to 2017-07-01T11:00Z, 0 missing in between. "
+        "1 candle of BTC/USD 1h on coinbase, 2017-07-01T11:00Z to 2017-07-01T11:00Z, 0 missing in between. "
         "Left out because not closed yet: 1. The store has 1 now."
     )
     stored = store.load(SERIES, (1498906800000, 1498906800000 + 2 * HOUR))

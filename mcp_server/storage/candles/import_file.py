@@ -13,6 +13,7 @@ import numpy as np
 from mcp_server.domain.candle_text import read_numbers, read_times
 from mcp_server.domain.candles import CANDLE_COLUMNS, Candles, Floats, faults, gaps
 from mcp_server.domain.exchange import ALIASES
+from mcp_server.domain.text import counted
 from mcp_server.domain.timeframes import MINUTE_MS, TIMEFRAMES, candle_open_ms, from_ms, iso, timeframe_ms, to_ms
 from mcp_server.errors import BadInput
 from mcp_server.storage.candles.sheet import Sheet, read_sheet
@@ -245,6 +246,6 @@ def _summary(candles: Candles, series: Series, left_out: int) -> str:
     first, last = (iso(int(moment)) for moment in candles.open_time_ms[[0, -1]])
     unclosed = f" Left out because not closed yet: {left_out}." if left_out else ""
     return (
-        f"{len(candles)} candles of {series.symbol} {series.timeframe} on {series.exchange}, {first} to {last}, "
-        f"{missing} missing in between.{unclosed}"
+        f"{counted(len(candles), 'candle')} of {series.symbol} {series.timeframe} on {series.exchange}, "
+        f"{first} to {last}, {missing} missing in between.{unclosed}"
     )

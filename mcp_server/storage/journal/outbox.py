@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mcp_server.domain.text import counted
 from mcp_server.storage.files import (
     BROKEN,
     Denied,
@@ -106,7 +107,7 @@ class Outbox:
             return f"An outcome waits in vain: {stuck[0]}{more}"
         if lost := lately_aside(self._folder / LATE, now):
             return (
-                f"The outcomes of {len(lost)} runs came too late: the journal has these as interrupted. "
+                f"The outcomes of {counted(len(lost), 'run')} came too late: the journal has them as interrupted. "
                 f"They are kept in {str(self._folder / LATE)!r}."
             )
         return told_aside(self._folder, now)
