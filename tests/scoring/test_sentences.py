@@ -151,7 +151,7 @@ def test_what_is_missing_is_told_last() -> None:
         earlier=[{"decision_version": "f" * 12, "runs": 9, "judged": 5}],
     )
     assert summary(gaps)[-1] == (
-        "Keep in mind: 1 of 1000 runs ended without a signal; 4 slots did not run; 1 signal cannot be judged, as "
+        "Keep in mind: 1 of 1,000 runs ended without a signal; 4 slots did not run; 1 signal cannot be judged, as "
         "candles or fundings are missing; signals from before its last change are not counted."
     )
 
