@@ -7,14 +7,35 @@ shell.
 import shutil
 import tarfile
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from mcp_server.domain.text import cleaned
 from mcp_server.errors import TraderError
 from mcp_server.storage.home import Home
 from runner.restored_journal import take_to_postgres
 
 ARCHIVE, BEFORE = "restore.tar.gz", "before-restore-"
 UNREADABLE = f"{ARCHIVE}.unreadable"
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack an archive into a folder, which is made, and nothing beyond it.
+
+    Python has its filter for that from 3.11.4 on. An older one unpacks what is all files and folders.
+
+    Raises:
+        tarfile.TarError: something in it would lie elsewhere, or be no file.
+        OSError, EOFError: it cannot be read, or the folder not be written.
+    """
+    with tarfile.open(archive) as content:
+        if hasattr(tarfile, "data_filter"):
+            content.extractall(folder, filter="data")
+            return
+        for entry in content:
+            path = PurePosixPath(entry.name)
+            if path.is_absolute() or ".." in path.parts or not (entry.isreg() or entry.isdir()):
+                raise tarfile.TarError(f"it has {cleaned(repr(entry.name), 200)}, which is no file within it")
+        content.extractall(folder)  # noqa: S202 (each entry was looked at)
 
 
 def restore(home: Path, now: datetime) -> str | None:
@@ -32,8 +53,7 @@ def restore(home: Path, now: datetime) -> str | None:
         return None
     shutil.rmtree(fresh, ignore_errors=True)
     try:
-        with tarfile.open(archive, "r:gz") as content:
-            content.extractall(fresh, filter="data")
+        unpack(archive, fresh)
         names = {entry.name for entry in fresh.iterdir()}
         if not names & {Home(home).database.name, "strategies"}:
             raise tarfile.TarError("it has neither a journal nor strategies")

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tarfile
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +17,7 @@ from mcp_server.storage.heartbeat import Heartbeat
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.notify.notices import Notices, Patience
+from runner.restore import unpack
 from tests.rigs.receiver import receiver
 from tests.rigs.running_up import RunningUp
 from tests.runner.conftest import Command, trader_in
@@ -43,8 +43,7 @@ VERSIONS = {
 @pytest.fixture
 def told(home: Path) -> dict[str, list[dict[str, Any]]]:
     """What the version that made the home said of it; the home is unpacked."""
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(home.parent, filter="data")
+    unpack(ARCHIVE, home.parent)
     answers: dict[str, list[dict[str, Any]]] = json.loads((home.parent / "told.json").read_text())
     return answers
 

@@ -11,7 +11,8 @@ from mcp_server.app import build_server
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from tests.acceptance.test_unjudged_home import unpack
+from runner.restore import unpack
+from tests.acceptance.test_unjudged_home import ARCHIVES
 from tests.tools.conftest import answer_of
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
@@ -24,7 +25,7 @@ RUNS = (
 
 @pytest.mark.parametrize("archive", [pytest.param("home.tar.gz", marks=pytest.mark.long), "unjudged.tar.gz"])
 async def test_every_run_of_an_older_home_is_listed_told_whole_and_seen_in_a_past(home: Path, archive: str) -> None:
-    unpack(home, archive)
+    unpack(ARCHIVES / archive, home.parent)
     out_of_reach = dict.fromkeys(("coinbase", "kraken"), "http://127.0.0.1:9")
     settings = ServerSettings(home=home, exchange="simulated", exchange_urls=out_of_reach)
     async with Client(build_server(settings, clock=lambda: NOW), raise_exceptions=True) as client:

@@ -1,6 +1,5 @@
 """The runs of a home that an earlier version made are judged by what their config said, and never anew."""
 
-import tarfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal.outcomes import Outcomes
 from mcp_server.storage.journal.rows import TERMS
 from mcp_server.storage.strategies.folders import StrategyFolders
+from runner.restore import unpack
 from tests.scoring.made_exchange import MadeExchange, market_of
 
 ARCHIVES = Path(__file__).with_name("older_home")
@@ -45,11 +45,6 @@ class Opened:
         return self.database.read(lambda c: c.execute(sql).fetchall())
 
 
-def unpack(home: Path, archive: str) -> None:
-    with tarfile.open(ARCHIVES / archive) as content:
-        content.extractall(home.parent, filter="data")
-
-
 @asynccontextmanager
 async def opened(home: Path) -> AsyncIterator[Opened]:
     elsewhere = MadeExchange(now_ms=to_ms(NOW))
@@ -70,7 +65,7 @@ JUDGED_BY = (
 
 
 async def test_each_run_is_judged_by_the_version_that_ran(home: Path) -> None:
-    unpack(home, "unjudged.tar.gz")
+    unpack(ARCHIVES / "unjudged.tar.gz", home.parent)
     async with opened(home) as older:
         signals = older.rows("SELECT execution_id, signal, confidence, price FROM analysis_results ORDER BY id")
         settled = await older.settle()
@@ -95,7 +90,7 @@ async def test_each_run_is_judged_by_the_version_that_ran(home: Path) -> None:
 
 async def test_its_outcomes_are_what_the_market_did(home: Path) -> None:
     """The tool settles them; the prices are asked for with another one, a candle at a time."""
-    unpack(home, "unjudged.tar.gz")
+    unpack(ARCHIVES / "unjudged.tar.gz", home.parent)
     async with Client(build_server(ServerSettings(home=home), clock=lambda: NOW), raise_exceptions=True) as client:
 
         async def ask(tool: str, **arguments: Any) -> dict[str, Any]:
@@ -133,7 +128,7 @@ async def test_its_outcomes_are_what_the_market_did(home: Path) -> None:
 
 
 async def test_what_was_judged_once_stays_whatever_is_edited_later(home: Path) -> None:
-    unpack(home, "unjudged.tar.gz")
+    unpack(ARCHIVES / "unjudged.tar.gz", home.parent)
     async with opened(home) as older:
         await older.settle()
         frozen, outcomes = older.rows(JUDGED_BY), older.rows("SELECT * FROM outcomes ORDER BY execution_id")
@@ -146,7 +141,7 @@ async def test_what_was_judged_once_stays_whatever_is_edited_later(home: Path) -
 
 
 async def test_a_home_from_before_that_is_judged_where_its_market_can_be_asked(home: Path) -> None:
-    unpack(home, "home.tar.gz")
+    unpack(ARCHIVES / "home.tar.gz", home.parent)
     async with opened(home) as older:
         settled = await older.settle()
         assert {unsettled.series.exchange for unsettled in settled.unsettled} == {"coinbase", "kraken"}
@@ -169,7 +164,7 @@ async def test_a_home_from_before_that_is_judged_where_its_market_can_be_asked(h
 
 async def test_of_older_runs_only_those_by_a_model_at_a_past_moment_are_left_out(home: Path) -> None:
     """Nobody noted what their model knew. Slots count, however late they began, and rules know nothing."""
-    unpack(home, "home.tar.gz")
+    unpack(ARCHIVES / "home.tar.gz", home.parent)
     async with opened(home) as older:
         late = (
             "SELECT count(*), count(CASE WHEN \"trigger\" = 'schedule' THEN 1 END) FROM executions "

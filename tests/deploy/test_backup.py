@@ -16,6 +16,7 @@ from mcp_server.storage.home import Home
 from mcp_server.storage.schema import migrations
 from runner.backup import back_up
 from runner.cli.context import Context
+from runner.restore import unpack
 from tests.runner.conftest import Command
 
 CONFIG = {"trading_pair": "BTC/USD", "interval": "1h", "rules": {"buy": "close > 1"}}
@@ -44,7 +45,7 @@ def test_a_backup_made_while_others_write_opens_and_has_what_was_there(home: Pat
     restored = tmp_path / "restored"
     with tarfile.open(tmp_path / "copy.tar.gz") as archive:
         names = archive.getnames()
-        archive.extractall(restored, filter="data")
+    unpack(tmp_path / "copy.tar.gz", restored)
     assert size == (tmp_path / "copy.tar.gz").stat().st_size
     assert before <= rows(restored / "claude_trader.duckdb") <= after
     assert "strategies/mine/config.json" in names

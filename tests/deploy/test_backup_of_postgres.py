@@ -1,6 +1,5 @@
 """A backup of a home whose journal is in Postgres has that journal too, and is put back into an empty one."""
 
-import tarfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from mcp_server.storage.postgres.address import PostgresAddress
 from mcp_server.storage.postgres.database import PostgresDatabase
 from runner.backup import back_up
 from runner.cli.context import Context
-from runner.restore import restore
+from runner.restore import restore, unpack
 from tests.rigs.journal_databases import IN_POSTGRES, kept_in, postgres_url
 from tests.rigs.random_journal import contents, fill, next_ids
 from tests.runner.conftest import trader_in
@@ -43,8 +42,7 @@ def context(home: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
 
 
 def unpacked(archive: Path, folder: Path) -> Database:
-    with tarfile.open(archive) as content:
-        content.extractall(folder, filter="data")
+    unpack(archive, folder)
     return Database(Home(folder).database)
 
 

@@ -84,6 +84,20 @@ def test_a_restore_that_was_stopped_half_way_is_done_again(home: Path, backup: P
     assert not (home / ".restoring").exists()
 
 
+def test_a_python_without_a_filter_of_its_own_restores_files_and_nothing_beyond_the_home(
+    home: Path, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    for name, target in {"../away": "", "/away": "", "link": "/etc/passwd"}.items():
+        with tarfile.open(home / "restore.tar.gz", "w:gz") as made:
+            entry = tarfile.TarInfo(name)
+            entry.linkname, entry.type = target, tarfile.SYMTYPE if target else tarfile.REGTYPE
+            made.addfile(entry)
+        assert "which is no file within it" in (restore(home, NOW) or "")
+    (home / "restore.tar.gz").write_bytes(backup.read_bytes())
+    assert "is restored" in (restore(home, NOW) or "")
+
+
 @pytest.mark.parametrize("content", sampled(["outside", "cut", "other", "text"], 4))
 def test_an_archive_that_is_no_backup_changes_nothing(home: Path, backup: Path, tmp_path: Path, content: str) -> None:
     archive = home / "restore.tar.gz"

@@ -19,6 +19,7 @@ import httpx2
 import pytest
 
 from mcp_server.app import tool_files
+from runner.restore import unpack
 from tests.deploy.image import instructions
 from tests.hosts.empty_environment import ROOT, Environment, built, built_wheel
 from tests.structure.test_strategy_format import EXAMPLES
@@ -69,8 +70,7 @@ def test_the_wheel_has_the_packages_their_data_and_the_examples(packages: Built)
 
 @pytest.mark.long
 def test_the_sdist_builds_the_same_wheel(packages: Built, tmp_path: Path) -> None:
-    with tarfile.open(packages.sdist) as sdist:
-        sdist.extractall(tmp_path, filter="data")
+    unpack(packages.sdist, tmp_path)
     (source,) = tmp_path.glob("claude_trader-*")
     again = built_wheel(tmp_path / "dist", source)
     with zipfile.ZipFile(again) as one, zipfile.ZipFile(packages.wheel) as other:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import tarfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,6 +21,7 @@ from mcp_server.storage.journal.slots import Claims
 from mcp_server.storage.transactions import T, Work
 from runner.backup import back_up
 from runner.cli.context import Context
+from runner.restore import unpack
 from runner.scheduler.strategy_watch import StrategyWatch
 from runner.settings import RunnerSettings
 from runner.tool_server.supervisor import WatchedServer
@@ -42,8 +42,7 @@ async def test_what_ran_when_a_backup_was_made_has_ended_when_it_is_restored(hom
     machine.adopt(hourly(), at("10:30"))
     assert len(machine.slot_store.claim([claim(hourly(), "10:30", "11:00")], at("11:00:05")).started) == 1
     back_up(Context(), tmp_path / "archive.tar.gz")
-    with tarfile.open(tmp_path / "archive.tar.gz") as archive:
-        archive.extractall(tmp_path / "restored", filter="data")
+    unpack(tmp_path / "archive.tar.gz", tmp_path / "restored")
     restored = Machine(tmp_path / "restored")
     async with driven(restored, NOON) as up:
         assert up.engine.ran == [at("12:00")]

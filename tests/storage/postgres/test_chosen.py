@@ -179,6 +179,9 @@ def test_the_commands_work_on_postgres(url: str, home: Path) -> None:
 
 def test_doctor_leaves_no_connection_to_postgres_open(url: str, home: Path) -> None:
     settings = RunnerSettings(home=home, database_url=SecretStr(url), news="on")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()  # what other tests have left
     with warnings.catch_warnings(record=True) as left_open:
         warnings.simplefilter("always")
         (finding,) = facts.journal(Home(home), settings)
